@@ -1,0 +1,104 @@
+"""Reading weight files without ever running code from them."""
+
+import json
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple, cast
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from pellucid.errors import CheckpointError
+
+_WRAPPERS = ("params_ema", "params", "state_dict", "model")
+_PREFIX = "module."
+
+
+class WeightFile(NamedTuple):
+    """The tensors of a file under their names, and the text stored beside them (safetensors only)."""
+
+    tensors: dict[str, Tensor]
+    metadata: dict[str, str]
+
+
+def read_weight_file(path: Path) -> WeightFile:
+    """Read a safetensors or PyTorch weight file.
+
+    PyTorch files go through torch's restricted loader, which builds tensors and plain containers and nothing else; a
+    file that needs more is refused, never loaded another way. The wrappers in which training code saves weights
+    (`params`, `params_ema`, `state_dict`, `model`, a `module.` prefix) are taken off.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, of another kind, holds anything but named tensors, or would run
+            code.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(9)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}.") from error
+    if not start:
+        raise CheckpointError(f"{path} is empty.")
+    weights = _read_safetensors(path) if start[8:9] == b"{" else WeightFile(_read_torch(path), {})
+    if not weights.tensors:
+        raise CheckpointError(f"{path} holds no tensors.")
+    return weights
+
+
+def _read_safetensors(path: Path) -> WeightFile:
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: cast(Tensor, file.get_tensor(name)) for name in cast(list[str], file.keys())}
+            return WeightFile(tensors, dict(file.metadata() or {}))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is not a whole safetensors file: {error}.") from error
+
+
+def _read_torch(path: Path) -> dict[str, Tensor]:
+    try:
+        loaded: object = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path} is not a weight file that can be read without running code from it; "
+            "ask its author for a safetensors file."
+        ) from error
+    except (RuntimeError, ValueError, EOFError, KeyError, OSError, TypeError, zipfile.BadZipFile) as error:
+        raise CheckpointError(f"{path} is neither a safetensors nor a whole PyTorch weight file.") from error
+    return _unwrapped(path, loaded)
+
+
+def _unwrapped(path: Path, loaded: object) -> dict[str, Tensor]:
+    """Take wrappers and the prefix of parallel training off, and check that named tensors are left."""
+    for wrapper in _WRAPPERS:
+        if isinstance(loaded, Mapping) and isinstance(cast(Mapping[object, object], loaded).get(wrapper), Mapping):
+            loaded = cast(Mapping[object, object], loaded)[wrapper]
+    if not isinstance(loaded, Mapping):
+        raise CheckpointError(f"{path} holds no dictionary of named tensors.")
+    tensors: dict[str, Tensor] = {}
+    for name, value in cast(Mapping[object, object], loaded).items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            raise CheckpointError(f"{path} holds something other than named tensors: {name!r}.")
+        tensors[name] = value
+    if tensors and all(name.startswith(_PREFIX) for name in tensors):
+        tensors = {name.removeprefix(_PREFIX): tensor for name, tensor in tensors.items()}
+    return tensors
+
+
+def parse_metadata(path: Path, metadata: Mapping[str, str], key: str) -> dict[str, object] | None:
+    """Return the JSON object stored under `key`, or None where there is none.
+
+    Raises:
+        CheckpointError: what is stored there is not a JSON object.
+    """
+    if key not in metadata:
+        return None
+    try:
+        value: object = json.loads(metadata[key])
+    except json.JSONDecodeError as error:
+        raise CheckpointError(f"{path} is damaged: its {key!r} entry is not JSON.") from error
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{path} is damaged: its {key!r} entry is not a JSON object.")
+    return cast(dict[str, object], value)

@@ -1,0 +1,177 @@
+"""The commands. What needs torch is imported inside them, so that `pellucid --help` answers at once."""
+
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pellucid import __version__
+from pellucid.cli import display
+from pellucid.cli.options import SeveralValues, parse_duration
+
+app = typer.Typer(
+    name="pellucid",
+    help="Restore photographs.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Weights = Annotated[
+    str | None, typer.Option(metavar="NAME|FILE", help="Bundled weights, a weight file, or the folder of a run.")
+]
+Memory = Annotated[
+    str | None, typer.Option(metavar="SIZE", help="Stay within this, such as 2GiB [half of free memory].")
+]
+Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    """Restore photographs."""
+
+
+@app.command()
+def restore(
+    pictures: Annotated[list[Path], typer.Argument(metavar="IN...", help="PNG, TIFF, JPEG or WebP files.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="OUT", help="A file, or a folder [beside the original].")
+    ] = None,
+    task: Annotated[str, typer.Option(metavar="denoise", help="What to do.")] = "denoise",
+    weights: Weights = None,
+    strength: Annotated[float, typer.Option(metavar="0..1", help="How much of the change to apply.")] = 1.0,
+    memory: Memory = None,
+    device: Device = "auto",
+    dtype: Annotated[
+        str, typer.Option(metavar="auto|float32|bfloat16|float16", help="Precision of the network.")
+    ] = "auto",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that exist, never an original.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Restore pictures: remove noise. Everything else in the files stays as it was."""
+    from pellucid.tasks import RestoreOptions, Restorer, plan_jobs, restore_files
+
+    options = RestoreOptions(task=task, weights=weights, strength=strength, memory=memory, device=device, dtype=dtype)
+    jobs = plan_jobs(pictures, output, task=task)
+    restorer = Restorer(options)
+    failed = False
+    with display.progress(quiet=as_json) as report:
+        for outcome in restore_files(restorer, jobs, overwrite=overwrite, report=report):
+            display.show_outcome(outcome, as_json=as_json)
+            failed |= outcome.error is not None
+    raise typer.Exit(code=int(failed))
+
+
+@app.command()
+def models(as_json: Json = False) -> None:
+    """List the weights that come with pellucid, and the networks it can build and load."""
+    from pellucid.checkpoints import SYSTEMS
+    from pellucid.tasks import DEFAULT_WEIGHTS, bundled_weights, read_card
+
+    cards = [read_card(name) for name in bundled_weights()]
+    if as_json:
+        typer.echo(json.dumps(cards, indent=2))
+        return
+    display.show_cards(cards, defaults=set(DEFAULT_WEIGHTS.values()))
+    for name, system in SYSTEMS.items():
+        typer.echo(f"{name}: {', '.join(system.presets)}")
+
+
+@app.command()
+def info(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A picture or a weight file.")], as_json: Json = False
+) -> None:
+    """Say what a picture or a weight file holds."""
+    facts = (
+        _describe_weights(file) if file.suffix.lower() in {".safetensors", ".pth", ".pt"} else _describe_picture(file)
+    )
+    if as_json:
+        typer.echo(json.dumps(facts))
+    else:
+        display.show_facts(facts)
+
+
+def _describe_picture(file: Path) -> dict[str, Any]:
+    from pellucid.images import read_header
+
+    return asdict(read_header(file))
+
+
+def _describe_weights(file: Path) -> dict[str, Any]:
+    from pellucid.checkpoints import SYSTEMS, describe
+
+    described = describe(file)
+    system = SYSTEMS[described.system]
+    return {
+        "system": system.title,
+        "parameters": sum(tensor.numel() for tensor in described.tensors.values()),
+        "tensors": len(described.tensors),
+        "origin": "the authors' layout" if described.official else "pellucid",
+        "configuration": asdict(described.config),
+        "input": f"any size, padded inside to a multiple of {described.config.multiple}; values 0..1",
+        "licence": system.licence if described.official else "see the model card",
+    }
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Such as restormer-denoise-s.")],
+    data: Annotated[list[Path], typer.Option(metavar="DIR", help="A folder of photographs; may be given repeatedly.")],
+    out: Annotated[Path, typer.Option(metavar="RUN", help="The run's folder; an interrupted run goes on.")],
+    max_time: Annotated[str | None, typer.Option(metavar="TIME", help="Stop after this, such as 90m or 2h.")] = None,
+) -> None:
+    """Train a network on a folder of photographs. Stop it at any time: the same command goes on."""
+    from pellucid.errors import UsageError
+    from pellucid.training import RECIPES, train_denoiser
+
+    if recipe not in RECIPES:
+        raise UsageError(f"there is no recipe {recipe!r}; there is {', '.join(RECIPES)}")
+    max_seconds = math.inf if max_time is None else parse_duration(max_time)
+    with display.training_progress() as report:
+        weights = train_denoiser(RECIPES[recipe], data, out, max_seconds=max_seconds, report=report)
+    typer.echo(f"{weights}: use it with pellucid restore --weights {out}")
+
+
+@app.command("eval", cls=SeveralValues)
+def evaluate(
+    task: Annotated[str, typer.Argument(metavar="denoise", help="What to measure.")],
+    data: Annotated[Path, typer.Option(metavar="DIR", help="A folder of clean pictures.")],
+    sigma: Annotated[list[float], typer.Option(metavar="S...", help="Noise levels on the scale 0..255.")],
+    weights: Weights = None,
+    memory: Memory = None,
+    device: Device = "auto",
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Save every measurement as JSON.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure PSNR and SSIM on clean pictures to which noise is added, the same noise every time."""
+    from pellucid.data import picture_paths
+    from pellucid.evaluation import measure_denoising, save_measurements, summarise, with_restorer
+    from pellucid.tasks import RestoreOptions, Restorer
+
+    restorer = Restorer(RestoreOptions(task=task, weights=weights, memory=memory, device=device))
+    paths = picture_paths(data)
+    with display.counter(len(paths) * len(sigma), quiet=as_json) as advance:
+        measurements = [advance(m) for m in measure_denoising(with_restorer(restorer), paths, sigma)]
+    rows = summarise(measurements)
+    if out is not None:
+        save_measurements(out, data=data.name, weights=restorer.weights.stem, measurements=measurements)
+    if as_json:
+        typer.echo(json.dumps([asdict(row) for row in rows]))
+    else:
+        display.show_rows(data.name, rows)

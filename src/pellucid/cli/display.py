@@ -1,0 +1,132 @@
+"""What a person sees in the terminal. Results go to standard output, progress and complaints to standard error."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from pellucid.evaluation import Row
+    from pellucid.tasks import FileProgress, Outcome
+    from pellucid.training import Progress as TrainingProgress
+
+T = TypeVar("T")
+
+_stderr = Console(stderr=True)
+
+
+@contextmanager
+def progress(*, quiet: bool) -> Iterator[Callable[["FileProgress"], None]]:
+    """Show how much of all the files is done and the time left."""
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        console=_stderr,
+        transient=True,
+        disable=quiet or not _stderr.is_terminal,
+    )
+    with bar:
+        task = bar.add_task("reading", total=1.0)
+
+        def report(state: "FileProgress") -> None:
+            bar.update(task, completed=state.done, total=state.total, description=state.name)
+
+        yield report
+
+
+@contextmanager
+def counter(total: int, *, quiet: bool) -> Iterator[Callable[[T], T]]:
+    """Count things as they pass through."""
+    columns = (TextColumn("measuring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=_stderr, transient=True, disable=quiet or not _stderr.is_terminal)
+    with bar:
+        task = bar.add_task("measuring", total=total)
+
+        def advance(item: T) -> T:
+            bar.advance(task)
+            return item
+
+        yield advance
+
+
+@contextmanager
+def training_progress() -> Iterator[Callable[["TrainingProgress"], None]]:
+    """Print a line for every report, with the time left."""
+    first: list[TrainingProgress] = []
+    started = time.monotonic()
+
+    def report(state: "TrainingProgress") -> None:
+        if not first:
+            first.append(state)
+        steps_here = max(state.step - first[0].step, 1)
+        left = (
+            (state.steps - state.step) * (time.monotonic() - started) / steps_here if state.step > first[0].step else 0
+        )
+        remaining = f", {left / 60:.0f} min left" if left else ""
+        typer.echo(f"step {state.step} of {state.steps}: loss {state.loss:.4f}{remaining}", err=True)
+
+    yield report
+
+
+def show_outcome(outcome: "Outcome", *, as_json: bool) -> None:
+    """One line for what became of a file."""
+    if as_json:
+        typer.echo(json.dumps(outcome.as_dict()))
+        return
+    for note in outcome.notes:
+        typer.echo(f"{outcome.job.source}: {note}", err=True)
+    if outcome.header is None:
+        typer.echo(f"pellucid: {outcome.error}", err=True)
+    else:
+        size = f"{outcome.header.width} × {outcome.header.height}"
+        typer.echo(f"{outcome.job.target}: {size} restored in {outcome.seconds:.1f} s")
+
+
+def show_facts(facts: dict[str, Any]) -> None:
+    """Names and values, one to a line; nested ones indented."""
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            typer.echo(f"{name}:")
+            for inner, inner_value in value.items():
+                typer.echo(f"  {inner}: {inner_value}")
+        else:
+            typer.echo(f"{name.replace('_', ' ')}: {value}")
+
+
+def show_cards(cards: Sequence[dict[str, Any]], defaults: set[str]) -> None:
+    """The bundled weights as a table."""
+    table = Table("weights", "task", "network", "parameters", "CBSD68 PSNR σ 15 / 25 / 50", "s / MP", "licence")
+    for card in cards:
+        levels = [row["psnr_rgb"] for row in card["measured"]["CBSD68"] if row["sigma"] > 0]
+        table.add_row(
+            card["name"] + (" (default)" if card["name"] in defaults else ""),
+            card["task"],
+            card["system"],
+            f"{card['parameters']:,}",
+            " / ".join(f"{psnr:.2f}" for psnr in levels),
+            f"{card['seconds_per_megapixel']:.1f}",
+            card["licence"],
+        )
+    Console().print(table)
+
+
+def show_rows(name: str, rows: Sequence["Row"]) -> None:
+    """The table of an evaluation."""
+    table = Table("σ", "pictures", "PSNR (RGB)", "SSIM (RGB)", "s / MP", title=name)
+    for row in rows:
+        table.add_row(
+            f"{row.sigma:g}",
+            str(row.pictures),
+            f"{row.psnr_rgb:.2f}",
+            f"{row.ssim_rgb:.4f}",
+            f"{row.seconds_per_megapixel:.2f}",
+        )
+    Console().print(table)

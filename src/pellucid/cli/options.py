@@ -1,0 +1,39 @@
+"""Kinds of options that typer does not have."""
+
+import re
+from typing import Any
+
+from typer.core import TyperCommand, TyperOption
+
+from pellucid.errors import UsageError
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+
+class SeveralValues(TyperCommand):
+    """A command whose repeatable options also take several values at once: `--sigma 15 25 50`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Write `--option a b` as `--option a --option b`, then parse as usual."""
+        repeatable = {name for p in self.params if isinstance(p, TyperOption) and p.multiple for name in p.opts}
+        spelled_out: list[str] = []
+        current = None
+        for previous, arg in zip(["", *args], args, strict=False):
+            if arg.startswith("--"):
+                current = arg if arg in repeatable else None
+            elif current is not None and previous != current:
+                spelled_out.append(current)
+            spelled_out.append(arg)
+        return super().parse_args(ctx, spelled_out)
+
+
+def parse_duration(text: str) -> float:
+    """Read a time such as "90s", "45m" or "2h" as seconds.
+
+    Raises:
+        UsageError: the text is not a time.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh])\s*", text.lower())
+    if match is None:
+        raise UsageError(f"{text!r} is not a time; write it as 90s, 45m or 2h")
+    return float(match[1]) * _SECONDS[match[2]]

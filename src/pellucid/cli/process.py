@@ -1,0 +1,29 @@
+"""Settings of our own processes, which a library must not change behind a program's back."""
+
+import ctypes
+import resource
+import sys
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from glibc's malloc.h
+_LARGEST_MMAP_THRESHOLD = 32 * 2**20  # glibc refuses more
+
+
+def keep_freed_memory() -> None:
+    """Tell glibc to keep freed memory for the next large tensor instead of returning it to the system.
+
+    Getting pages back one fault at a time costs as much as the arithmetic. Does nothing where there is no glibc.
+    """
+    if sys.platform != "linux":
+        return
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return
+    mallopt(_M_MMAP_THRESHOLD, 2**30)
+    mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def peak_resident_bytes() -> int:
+    """Return the most memory that this process has had resident."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,52 @@
+"""Folders of photographs to train on or to measure with."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pellucid.errors import DataError
+from pellucid.images import read_picture
+from pellucid.images.picture import to_integers
+
+_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"})
+
+
+def picture_paths(folder: Path) -> list[Path]:
+    """List the pictures below a folder, in an order that does not depend on the file system.
+
+    Raises:
+        DataError: there is no such folder, or no picture in it.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder of pictures")
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES and not p.name.startswith("."))
+    if not paths:
+        raise DataError(f"{folder} holds no picture ({', '.join(sorted(_SUFFIXES))})")
+    return paths
+
+
+def read_rgb8(path: Path) -> NDArray[np.uint8]:
+    """Read a picture as (H, W, 3) bytes: grey is repeated, alpha left out, 16 bits rounded to 8."""
+    pixels = to_integers(read_picture(path).pixels, 8).astype(np.uint8, copy=False)
+    return pixels if pixels.shape[2] == 3 else pixels.repeat(3, axis=2)
+
+
+class PictureFolders:
+    """The pictures of one or more folders as (H, W, 3) bytes, each decoded once and kept."""
+
+    def __init__(self, *folders: Path) -> None:
+        self.paths = [path for folder in folders for path in picture_paths(folder)]
+        self._decoded: dict[int, NDArray[np.uint8]] = {}
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> NDArray[np.uint8]:
+        if index not in self._decoded:
+            self._decoded[index] = read_rgb8(self.paths[index])
+        return self._decoded[index]
+
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
+        return (self[index] for index in range(len(self)))

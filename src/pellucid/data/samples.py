@@ -1,0 +1,46 @@
+"""Training samples: sample k depends only on the seed, on k and on the pictures, so a run can go on where it stopped."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pellucid.data.degradations import gaussian_noise
+from pellucid.data.pictures import PictureFolders
+
+
+class Pair(NamedTuple):
+    """A clean crop and its degraded version, each (C, size, size), or (B, C, size, size) in a batch."""
+
+    clean: Tensor
+    degraded: Tensor
+
+
+def random_crop(picture: NDArray[np.uint8], size: int, generator: np.random.Generator) -> NDArray[np.float32]:
+    """Cut a square at random, in one of the eight orientations, as values 0..1; small pictures are reflected first."""
+    short = [max(size - length, 0) for length in picture.shape[:2]]
+    if any(short):
+        picture = np.pad(picture, ((0, short[0]), (0, short[1]), (0, 0)), mode="symmetric")
+    top, left = (generator.integers(length - size + 1) for length in picture.shape[:2])
+    crop = np.rot90(picture[top : top + size, left : left + size], generator.integers(4))
+    if generator.integers(2):
+        crop = crop[:, ::-1]
+    return crop.astype(np.float32) / np.float32(255)
+
+
+def denoising_pair(pictures: PictureFolders, k: int, *, seed: int, size: int, sigma: tuple[float, float]) -> Pair:
+    """Return sample k of blind denoising: every picture equally likely, the noise level uniform in `sigma`."""
+    generator = np.random.Generator(np.random.Philox(key=np.array([seed, k], dtype=np.uint64)))
+    clean = random_crop(pictures[int(generator.integers(len(pictures)))], size, generator)
+    noisy = gaussian_noise(clean, generator.uniform(*sigma), generator)
+    return Pair(*(torch.from_numpy(np.ascontiguousarray(a)).permute(2, 0, 1) for a in (clean, noisy)))
+
+
+def denoising_batch(
+    pictures: PictureFolders, first: int, count: int, *, seed: int, size: int, sigma: tuple[float, float]
+) -> Pair:
+    """Return samples first … first + count − 1 as one batch in channels-last memory."""
+    pairs = [denoising_pair(pictures, k, seed=seed, size=size, sigma=sigma) for k in range(first, first + count)]
+    return Pair(*(torch.stack(part).contiguous(memory_format=torch.channels_last) for part in zip(*pairs, strict=True)))

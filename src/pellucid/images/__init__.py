@@ -1,0 +1,16 @@
+"""Photographs in files and in memory: what is read comes back whole, bit depth, transparency and metadata included."""
+
+from pellucid.images.picture import Metadata, Picture, PictureHeader
+from pellucid.images.reading import read_header, read_picture
+from pellucid.images.writing import FORMATS, unsupported, write_picture
+
+__all__ = [
+    "FORMATS",
+    "Metadata",
+    "Picture",
+    "PictureHeader",
+    "read_header",
+    "read_picture",
+    "unsupported",
+    "write_picture",
+]

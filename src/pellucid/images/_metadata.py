@@ -1,0 +1,97 @@
+"""What files say beside their pixels, ready to travel: damaged parts left out with a note, orientation upright."""
+
+import re
+import struct
+from io import BytesIO
+
+import numpy as np
+
+from pellucid.errors import PictureError
+from pellucid.images._ifd import RATIONAL, Directory, Field, Layout, read_directory, read_layout
+from pellucid.images.picture import Metadata
+
+ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 274, 282, 283, 296
+RESOLUTION_TAGS = {X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT}
+INCH, CENTIMETRE = 2, 3
+
+_EXIF_PREFIX = b"Exif\0\0"
+_XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation\s*(?:=\s*["']|>)\s*)([1-8])""")
+
+
+def normalise(
+    *,
+    icc: bytes | None = None,
+    exif: bytes | None = None,
+    xmp: bytes | None = None,
+    iptc: bytes | None = None,
+    resolution: tuple[float, float] | None = None,
+    orientation: int | None = None,
+) -> tuple[Metadata, int, tuple[str, ...]]:
+    """Metadata ready to travel, the orientation 1..8 still to be applied to the pixels, and notes.
+
+    The orientation is the given one (TIFF), else that of the EXIF, else that of the XMP, as Pillow and others do.
+    The resolution is the given one, of the container, unless the EXIF states the same more exactly.
+    """
+    notes: list[str] = []
+    if icc is not None and (len(icc) < 132 or icc[36:40] != b"acsp"):
+        notes.append("its colour profile is damaged and is not kept")
+        icc = None
+    if exif is not None:
+        try:
+            exif, found, stated = _upright_exif(exif)
+            orientation = orientation or found
+            if stated and (resolution is None or np.allclose(resolution, stated, rtol=0.005)):
+                resolution = stated  # containers round to whole dots per inch or metre, EXIF does not
+        except ValueError:
+            notes.append("its EXIF data is damaged and is not kept")
+            exif = None
+    if xmp is not None and (match := _XMP_ORIENTATION.search(xmp)):
+        orientation = orientation or int(match[2])
+        xmp = _XMP_ORIENTATION.sub(rb"\g<1>1", xmp)
+    try:
+        metadata = Metadata(icc=icc, exif=exif, xmp=xmp, iptc=iptc, resolution=resolution)
+    except PictureError:
+        metadata = Metadata(icc=icc, exif=exif, xmp=xmp, iptc=iptc)  # 0 dots per inch: files mean "unknown"
+    if orientation is None or not 1 <= orientation <= 8:
+        orientation = 1
+    return metadata, orientation, tuple(notes)
+
+
+def exif_directory(exif: bytes) -> tuple[Directory, Layout]:
+    """The directories of an EXIF block; raises ValueError where it has none."""
+    source = BytesIO(exif)
+    layout, at = read_layout(source)
+    return read_directory(source, layout, at), layout
+
+
+def exif_resolution(fields: dict[int, Field], layout: Layout) -> tuple[float, float] | None:
+    """Dots per inch from the resolution tags of a directory, or None where they state no absolute one."""
+    x, y = (_ratio(fields.get(tag), layout) for tag in (X_RESOLUTION, Y_RESOLUTION))
+    unit = layout.number(fields[RESOLUTION_UNIT].value) if RESOLUTION_UNIT in fields else INCH
+    if not x or not y or unit not in (INCH, CENTIMETRE):
+        return None
+    scale = 2.54 if unit == CENTIMETRE else 1.0
+    return x * scale, y * scale
+
+
+def _upright_exif(exif: bytes) -> tuple[bytes, int | None, tuple[float, float] | None]:
+    """The block with nothing but its orientation changed, the orientation it had, its resolution; raises ValueError."""
+    exif = exif.removeprefix(_EXIF_PREFIX)
+    directory, layout = exif_directory(exif)
+    resolution = exif_resolution(directory.fields, layout)
+    tag = directory.fields.get(ORIENTATION)
+    if tag is None:
+        return exif, None, resolution
+    orientation = layout.number(tag.value)
+    if orientation in range(2, 9):
+        size = len(tag.value)
+        upright = (1).to_bytes(size, "little" if layout.order == "<" else "big")
+        exif = exif[: tag.at] + upright + exif[tag.at + size :]
+    return exif, orientation, resolution
+
+
+def _ratio(field: Field | None, layout: Layout) -> float | None:
+    if field is None or field.kind != RATIONAL or field.count != 1:
+        return None
+    numerator, denominator = struct.unpack(layout.order + "II", field.value)
+    return numerator / denominator if denominator else None

@@ -1,0 +1,61 @@
+"""What the four formats share: the survey of a file before its pixels are decoded, and turning them upright."""
+
+from dataclasses import dataclass
+
+from pellucid.errors import PictureError
+from pellucid.images.picture import BitDepth, Metadata, PictureHeader, Samples
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Survey:
+    """What a file says of its picture as stored: sizes before `orientation` (EXIF's 1..8) is applied.
+
+    `premultiplied` says that the stored colours are already multiplied by alpha.
+    """
+
+    format: str
+    width: int
+    height: int
+    channels: int
+    bit_depth: BitDepth
+    has_alpha: bool
+    premultiplied: bool = False
+    orientation: int
+    metadata: Metadata
+    notes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.width < 1 or self.height < 1:
+            raise PictureError("it is damaged: its picture has no pixels")
+
+    @property
+    def header(self) -> PictureHeader:
+        """The same, upright, for the public."""
+        lying = self.orientation >= 5
+        return PictureHeader(
+            format=self.format,
+            width=self.height if lying else self.width,
+            height=self.width if lying else self.height,
+            channels=self.channels,
+            bit_depth=self.bit_depth,
+            has_alpha=self.has_alpha,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """Samples `(H, W, C)` as stored, alpha last where there is one, and what decoding had to change."""
+
+    samples: Samples
+    notes: tuple[str, ...] = ()
+
+
+def upright(samples: Samples, orientation: int) -> Samples:
+    """Samples `(H, W, C)` turned and mirrored as EXIF's `orientation` asks: a view, nothing is copied."""
+    if orientation in (5, 6, 7, 8):
+        samples = samples.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        samples = samples[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        samples = samples[::-1]
+    return samples

@@ -1,0 +1,65 @@
+"""Channel attention from sums over pixels, with the output projection folded in.
+
+With S = qᵀk, ν_a = Σₙ q²_na and κ_j = Σₙ k²_nj (all sums over pixels, so they may be accumulated part by part),
+
+    A_i = softmax_j( τ_i S_aj / (max(√ν_a, ε) · max(√κ_j, ε)) )       for each head i
+    M   = P · blockdiag(A_1, …, A_h)                                  C × C
+    out = M v + bias
+
+No normalised copy of q or k is made, and v is multiplied once.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+_EPSILON = 1e-12
+
+
+class GramStatistics(NamedTuple):
+    """Sums over pixels that determine the attention matrix; those of two parts of a picture add up to those of both."""
+
+    gram: Tensor  # B h c c: Σₙ q_na k_nj
+    query_energy: Tensor  # B h c: Σₙ q²
+    key_energy: Tensor  # B h c: Σₙ k²
+
+    def plus(self, other: "GramStatistics") -> "GramStatistics":
+        return GramStatistics(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+
+
+def gram_statistics(q: Tensor, k: Tensor, heads: int) -> GramStatistics:
+    """Sum over the pixels of q and k, each (B, H, W, C), at least in float32."""
+    B, _, _, C = q.shape
+    dtype = torch.promote_types(q.dtype, torch.float32)
+    q, k = q.flatten(1, 2).to(dtype), k.flatten(1, 2).to(dtype)  # B N C
+    per_head = zip(q.split(C // heads, dim=-1), k.split(C // heads, dim=-1), strict=True)
+    gram = torch.stack([q_i.transpose(1, 2) @ k_i for q_i, k_i in per_head], dim=1)
+    shape = (B, heads, C // heads)
+    return GramStatistics(gram, q.square().sum(1).view(shape), k.square().sum(1).view(shape))
+
+
+def folded_matrix(statistics: GramStatistics, temperature: Tensor, projection: Tensor) -> Tensor:
+    """Return M, (B, C, C): attention and output projection in one matrix."""
+    S, nu, kappa = statistics
+    B, h, c, _ = S.shape
+    norms = nu.sqrt().clamp_min(_EPSILON).unsqueeze(-1) * kappa.sqrt().clamp_min(_EPSILON).unsqueeze(-2)
+    A = torch.softmax(temperature.view(h, 1, 1) * S / norms, dim=-1).to(projection.dtype)
+    P = projection.view(-1, h, c).transpose(0, 1)  # h C c
+    return (P @ A).permute(0, 2, 1, 3).reshape(B, -1, h * c)
+
+
+def apply_matrix(matrix: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
+    """Multiply every pixel of v, (B, H, W, C), by its picture's matrix (B, C, C)."""
+    B, H, W, _ = v.shape
+    pixels, matrix_t = v.flatten(1, 2), matrix.to(v.dtype).transpose(1, 2)
+    out = pixels @ matrix_t if bias is None else torch.baddbmm(bias, pixels, matrix_t)
+    return out.view(B, H, W, -1)
+
+
+def channel_attention(
+    q: Tensor, k: Tensor, v: Tensor, temperature: Tensor, projection: Tensor, bias: Tensor | None
+) -> Tensor:
+    """Same values and gradients as the reference."""
+    statistics = gram_statistics(q, k, temperature.numel())
+    return apply_matrix(folded_matrix(statistics, temperature, projection), v, bias)

@@ -1,0 +1,57 @@
+"""Cutting a picture into stripes of rows that fit the processor's cache.
+
+A chain of local operations with a vertical reach of ρ rows gives the same rows whether it sees the whole picture or
+only those rows and ρ more on either side, because only the picture's own border is padded:
+
+    f(x)[a:b] = f(x[a−ρ : b+ρ])[ρ : ρ+b−a]
+
+Running it stripe by stripe keeps every intermediate small: memory traffic and page faults, not arithmetic, are what
+such chains cost on a processor.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+_STRIPE_VALUES = 1 << 20  # values in the widest intermediate of a stripe: 4 MiB in float32
+
+
+class RowStripe(NamedTuple):
+    """Rows of one stripe: what to read, which of the rows read are wanted, and where those belong."""
+
+    read: slice
+    wanted: slice
+    rows: slice
+
+
+def row_stripes(height: int, values_per_row: int, reach: int) -> Iterator[RowStripe]:
+    """Cut `height` rows into stripes whose widest intermediate has `values_per_row` values a row."""
+    step = max(8, _STRIPE_VALUES // max(values_per_row, 1))
+    for start in range(0, height, step):
+        stop = min(start + step, height)
+        first, last = max(start - reach, 0), min(stop + reach, height)
+        yield RowStripe(slice(first, last), slice(start - first, stop - first), slice(start, stop))
+
+
+def worth_striping(*tensors: Tensor) -> bool:
+    """Whether stripes may be used: only where no gradient and no graph is being recorded, and on a CPU."""
+    recording = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
+    return not (recording or torch.compiler.is_compiling()) and tensors[0].device.type == "cpu"
+
+
+def map_rows(function: Callable[[Tensor], Tensor], x: Tensor, widest: int, reach: int) -> Tensor:
+    """Apply a local function to x, (B, C, H, W), stripe by stripe.
+
+    Args:
+        function: maps (B, C, h, W) to (B, C, h, W) for any h.
+        x: the picture; its memory format is kept.
+        widest: channels of the widest intermediate inside the function.
+        reach: rows above and below that a row of the result depends on.
+    """
+    B, _, H, W = x.shape
+    out = torch.empty_like(x)
+    for stripe in row_stripes(H, B * W * widest, reach):
+        out[:, :, stripe.rows] = function(x[:, :, stripe.read])[:, :, stripe.wanted]
+    return out

@@ -1,0 +1,127 @@
+"""Restoring files: where results go, what is refused before work starts, what is said afterwards."""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from pellucid.errors import PellucidError, UsageError
+from pellucid.images import PictureHeader, read_header, read_picture, unsupported, write_picture
+from pellucid.tasks.restore import Restorer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One file to restore and where the result goes."""
+
+    source: Path
+    target: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of a job: its header and seconds if it succeeded, else the error; and what had to change."""
+
+    job: Job
+    header: PictureHeader | None = None
+    seconds: float = 0.0
+    notes: tuple[str, ...] = ()
+    error: str | None = None
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the outcome as plain values, for JSON."""
+        return {
+            "source": str(self.job.source),
+            "target": str(self.job.target) if self.error is None else None,
+            "picture": asdict(self.header) if self.header else None,
+            "seconds": round(self.seconds, 3),
+            "notes": list(self.notes),
+            "error": self.error,
+        }
+
+
+class FileProgress(NamedTuple):
+    """How far a batch has come: the file being restored, and how many of how many are done, parts included."""
+
+    name: str
+    done: float
+    total: int
+
+
+def plan_jobs(sources: Sequence[Path], output: Path | None, *, suffix: str) -> list[Job]:
+    """Decide where every result goes.
+
+    Args:
+        sources: the files.
+        output: a file for a single source; a folder for any number; None for a file beside each source, named with
+            `suffix` ("photo.jpg" becomes "photo-denoised.jpg").
+
+    Raises:
+        UsageError: several sources and one output file, or two sources with one target.
+        PellucidError: a target would replace one of the sources.
+    """
+    if output is None:
+        targets = [source.with_stem(f"{source.stem}-{suffix}") for source in sources]
+    elif output.is_dir():
+        targets = [output / source.name for source in sources]
+    elif len(sources) == 1:
+        targets = [output]
+    else:
+        raise UsageError(f"{output} is not a folder; several pictures need one to go to")
+    seen: dict[Path, Path] = {}
+    originals = {source.resolve() for source in sources}
+    for source, target in zip(sources, targets, strict=True):
+        place = target.resolve()
+        if place in originals:
+            raise PellucidError(f"{target} is an original, which is never replaced; choose another output")
+        if place in seen:
+            raise UsageError(f"{seen[place]} and {source} would both become {target}")
+        seen[place] = source
+    return [Job(source=source, target=target) for source, target in zip(sources, targets, strict=True)]
+
+
+def restore_files(
+    restorer: Restorer,
+    jobs: Sequence[Job],
+    *,
+    overwrite: bool,
+    report: Callable[[FileProgress], None] = lambda _: None,
+) -> Iterator[Outcome]:
+    """Restore files one after another; a failure is an outcome, and the others go on.
+
+    Args:
+        restorer: the network and its options.
+        jobs: from `plan_jobs`.
+        overwrite: replace targets that exist.
+        report: called as the work proceeds.
+    """
+    for index, job in enumerate(jobs):
+
+        def report_share(share: float, name: str = job.source.name, index: int = index) -> None:
+            report(FileProgress(name, index + share, len(jobs)))
+
+        started = time.monotonic()
+        report_share(0.0)
+        try:
+            header = read_header(job.source)
+            _refuse_early(job, header, overwrite)
+            restorer.check(header)
+            picture = read_picture(job.source)
+            lost = write_picture(restorer(picture, report_share), job.target, overwrite=overwrite)
+            yield Outcome(job=job, header=header, seconds=time.monotonic() - started, notes=(*picture.notes, *lost))
+        except PellucidError as error:
+            yield Outcome(job=job, error=str(error))
+
+
+def _refuse_early(job: Job, header: PictureHeader, overwrite: bool) -> None:
+    """Find before the work what would make writing fail after it."""
+    unsupported(header, job.target.suffix)
+    folder = job.target.parent
+    if not folder.is_dir():
+        raise PellucidError(f"cannot write {job.target}: the folder {folder} does not exist; create it first")
+    if not os.access(folder, os.W_OK):
+        raise PellucidError(f"cannot write {job.target}: the folder {folder} may not be written to")
+    if job.target.exists() and not overwrite:
+        raise PellucidError(f"{job.target} exists; pass --overwrite to replace it")

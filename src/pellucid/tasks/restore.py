@@ -1,0 +1,185 @@
+"""Restoring a picture: the function behind `pellucid restore`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pellucid import checkpoints
+from pellucid.errors import PellucidError, UsageError
+from pellucid.images import Picture, PictureHeader, read_header, read_picture
+from pellucid.images.tiles import plan_tiles, process_tiles
+from pellucid.models import Restormer
+from pellucid.tasks.memory import default_memory, parse_memory, plan_tile
+from pellucid.tasks.weights import default_weights, find_weights
+
+Device: TypeAlias = Literal["auto", "cpu", "cuda", "mps"]
+Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
+Report: TypeAlias = Callable[[float], None]
+
+_OVERLAP = 64  # pixels
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestoreOptions:
+    """What a person may ask for.
+
+    Attributes:
+        task: "denoise".
+        weights: the name of bundled weights, or a weight file; None for the task's default.
+        strength: how much of the change to apply, 0 (the input) to 1 (the network's output).
+        memory: bytes to stay within, or text such as "2GiB"; None for half of what is free.
+        device: where to compute; "auto" takes CUDA, then MPS, then the CPU.
+        dtype: precision of the network; "auto" is bfloat16 on CUDA and float32 elsewhere.
+    """
+
+    task: str = "denoise"
+    weights: str | Path | None = None
+    strength: float = 1.0
+    memory: int | str | None = None
+    device: Device = "auto"
+    dtype: Precision = "auto"
+
+
+class Restorer:
+    """A network ready to restore pictures, one after another, within a memory budget.
+
+    Raises:
+        UsageError: an option has no meaning, or its device is not there.
+        CheckpointError: the weights cannot be loaded.
+    """
+
+    def __init__(self, options: RestoreOptions) -> None:
+        if not 0 <= options.strength <= 1:
+            raise UsageError(f"the strength must be between 0 and 1, not {options.strength}")
+        self.options = options
+        self.weights = find_weights(options.weights or default_weights(options.task))
+        self.memory = parse_memory(options.memory) if isinstance(options.memory, str) else options.memory
+        self._device = _choose_device(options.device)
+        self._dtype = _choose_dtype(options.dtype, self._device)
+        network = checkpoints.load(self.weights)
+        if not isinstance(network, Restormer) or network.config.dual_pixel:
+            raise UsageError(f"{self.weights} does not restore single pictures")
+        self._network = network.to(self._device)
+        self._reduced = checkpoints.load(self.weights).to(self._device, self._dtype) if self._is_reduced else None
+
+    @property
+    def _is_reduced(self) -> bool:
+        return self._dtype != torch.float32
+
+    def check(self, picture: Picture | PictureHeader) -> None:
+        """Raise BudgetError if the picture cannot be restored within the budget."""
+        plan_tile(picture, self._network.config, self.memory or default_memory(), _OVERLAP)
+
+    def __call__(self, picture: Picture, report: Report = lambda _: None) -> Picture:
+        """Restore a picture; alpha, metadata and bit depth stay as they are.
+
+        Args:
+            picture: of any size.
+            report: called with the share of the work done, 0..1.
+
+        Raises:
+            BudgetError: the picture does not fit the budget.
+            PellucidError: the network gave values that are not finite numbers even in float32.
+        """
+        tile = plan_tile(picture, self._network.config, self.memory or default_memory(), _OVERLAP)
+        multiple = self._network.config.multiple
+        plan = plan_tiles(picture.height, picture.width, tile=tile.side, overlap=tile.overlap, multiple=multiple)
+        restored = np.empty_like(picture.pixels)
+        done, total = 0, len(plan.rows) * len(plan.columns)
+
+        def process(rows: slice, columns: slice) -> NDArray[np.float32]:
+            nonlocal done
+            result = self._restore_tile(picture.pixels[rows, columns])
+            done += 1
+            report(done / total)
+            return result
+
+        strength = np.float32(self.options.strength)
+        for rows, values in process_tiles(plan, process):
+            source = picture.pixels[rows]
+            restored[rows] = np.clip(source + strength * (values - source), 0, 1)
+        return replace(picture, pixels=restored)
+
+    def _restore_tile(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Run the network on (H, W, C); where reduced precision overflows, again in float32."""
+        if self._reduced is not None:
+            result = self._run(self._reduced, tile)
+            if np.isfinite(result).all():
+                return result
+        result = self._run(self._network, tile)
+        if not np.isfinite(result).all():
+            raise PellucidError(
+                f"the network of {self.weights.name} gave values that are not numbers; nothing is saved"
+            )
+        return result
+
+    @torch.inference_mode()
+    def _run(self, network: torch.nn.Module, tile: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Fit the channels of the picture to those of the network: colour by plane, or grey repeated and averaged."""
+        dtype = next(network.parameters()).dtype
+        image_BCHW = torch.from_numpy(tile).permute(2, 0, 1).unsqueeze(0).to(self._device, dtype)
+        picture_channels, network_channels = tile.shape[2], self._network.config.in_channels
+        if picture_channels == network_channels:
+            restored = network(image_BCHW)
+        elif network_channels == 1:
+            restored = network(image_BCHW.transpose(0, 1)).transpose(0, 1)
+        else:
+            restored = network(image_BCHW.expand(-1, network_channels, -1, -1)).mean(1, keepdim=True)
+        return restored[0].permute(1, 2, 0).float().cpu().numpy()
+
+
+def restore(
+    source: str | Path | Picture,
+    *,
+    task: str = "denoise",
+    weights: str | Path | None = None,
+    strength: float = 1.0,
+    memory: int | str | None = None,
+    device: Device = "auto",
+    dtype: Precision = "auto",
+    report: Report = lambda _: None,
+) -> Picture:
+    """Restore one picture: `pellucid.restore("photo.jpg").save("clean.png")`.
+
+    Args:
+        source: a file or a picture in memory, which is not changed.
+        task, weights, strength, memory, device, dtype: see `RestoreOptions`.
+        report: called with the share of the work done, 0..1.
+
+    Returns:
+        The restored picture, with the alpha, metadata and bit depth of the source.
+
+    Raises:
+        PellucidError: with one sentence that says what is wrong and what to do.
+    """
+    restorer = Restorer(
+        RestoreOptions(task=task, weights=weights, strength=strength, memory=memory, device=device, dtype=dtype)
+    )
+    if not isinstance(source, Picture):
+        restorer.check(read_header(Path(source)))
+        source = read_picture(Path(source))
+    return restorer(source, report)
+
+
+def _choose_device(name: Device) -> torch.device:
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if available[kind]))
+    if name not in available:
+        raise UsageError(f"{name!r} is no device; choose auto, cpu, cuda or mps")
+    if not available[name]:
+        raise UsageError(f"this machine has no usable {name} device; choose --device cpu")
+    return torch.device(name)
+
+
+def _choose_dtype(name: Precision, device: torch.device) -> torch.dtype:
+    if name == "auto":
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    if name not in ("float32", "bfloat16", "float16"):
+        raise UsageError(f"{name!r} is no precision; choose auto, float32, bfloat16 or float16")
+    return getattr(torch, name)

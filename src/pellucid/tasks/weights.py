@@ -1,0 +1,48 @@
+"""The weights that come with the package, and what their cards say."""
+
+import json
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from pellucid.errors import UsageError
+
+_FOLDER = Path(str(resources.files("pellucid"))) / "weights"
+
+DEFAULT_WEIGHTS: Mapping[str, str] = MappingProxyType({"denoise": "restormer-denoise-s"})
+
+
+def default_weights(task: str) -> str:
+    """Return the name of a task's default weights.
+
+    Raises:
+        UsageError: there is no such task.
+    """
+    if task not in DEFAULT_WEIGHTS:
+        raise UsageError(f"there is no task {task!r}; there is {', '.join(DEFAULT_WEIGHTS)}")
+    return DEFAULT_WEIGHTS[task]
+
+
+def bundled_weights() -> list[str]:
+    """List the names of the weights that come with the package."""
+    return sorted(path.stem for path in _FOLDER.glob("*.safetensors"))
+
+
+def read_card(name: str) -> dict[str, Any]:
+    """Return the model card of bundled weights: architecture, training, measurements, licence, sha256."""
+    return json.loads((_FOLDER / f"{name}.json").read_text())
+
+
+def find_weights(name: str | Path) -> Path:
+    """Turn a bundled name, a weight file, or the folder of a training run into the path of a weight file.
+
+    Raises:
+        UsageError: there is nothing of that name.
+    """
+    bundled = _FOLDER / f"{name}.safetensors"
+    for candidate in (bundled, Path(name) / "weights.safetensors", Path(name)):
+        if candidate.is_file():
+            return candidate
+    raise UsageError(f"{name} is neither a weight file nor one of {', '.join(bundled_weights())}")

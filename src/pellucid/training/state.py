@@ -1,0 +1,63 @@
+"""The state of a run on disk: written whole or not at all, read back exactly."""
+
+import json
+import pickle
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from pellucid.errors import DataError
+from pellucid.files import atomic_path
+from pellucid.training.recipes import DenoisingRecipe
+
+
+class Stateful(Protocol):
+    """A network or an optimizer."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that has to be kept."""
+        ...
+
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> object:
+        """Take back what `state_dict` returned."""
+        ...
+
+
+def save_state(path: Path, recipe: DenoisingRecipe, parts: Mapping[str, Stateful], step: int, seconds: float) -> None:
+    """Write everything a run needs to go on after `step` steps and `seconds` of training."""
+    state = {name: part.state_dict() for name, part in parts.items()}
+    with atomic_path(path, overwrite=True) as temporary:
+        torch.save({"recipe": _fingerprint(recipe), "step": step, "seconds": seconds, **state}, temporary)
+
+
+def load_state(path: Path, recipe: DenoisingRecipe, parts: Mapping[str, Stateful]) -> tuple[int, float]:
+    """Restore the parts of a run and return its step and seconds; (0, 0.0) where none was saved.
+
+    Raises:
+        DataError: the state is damaged or belongs to another recipe.
+    """
+    if not path.exists():
+        return 0, 0.0
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
+        raise DataError(f"{path} is damaged; start the run anew in another folder.") from error
+    if state["recipe"] != _fingerprint(recipe):
+        raise DataError(f"{path.parent} holds a run of another recipe; choose another folder.")
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
+    return state["step"], state["seconds"]
+
+
+def trim_log(path: Path, step: int) -> None:
+    """Drop what was logged after the step that a run goes on from."""
+    if path.exists():
+        kept = [line for line in path.read_text().splitlines(keepends=True) if json.loads(line)["step"] <= step]
+        path.write_text("".join(kept))
+
+
+def _fingerprint(recipe: DenoisingRecipe) -> str:
+    return json.dumps(asdict(recipe), sort_keys=True)
