@@ -42,9 +42,6 @@ def install(extras: str) -> None:
 
 def main() -> int:
     """Install what the command needs and run it; return its exit code."""
-    if sys.version_info < (3, 11):
-        print("pellucid needs Python 3.11 or newer", file=sys.stderr)
-        return 2
     if len(sys.argv) != 2 or sys.argv[1] not in COMMANDS:
         print(__doc__, file=sys.stderr)
         return 2

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType] - partly annotated
 from torch import Tensor, nn
 
 from pellucid.checkpoints.catalogue import SYSTEMS, System
@@ -88,7 +88,7 @@ def _describe_own(path: Path, weights: WeightFile) -> Described | None:
     if stored is None:
         return None
     system, fields = stored.get("system"), stored.get("config")
-    if system not in SYSTEMS or not isinstance(fields, dict):
+    if not isinstance(system, str) or system not in SYSTEMS or not isinstance(fields, dict):
         raise CheckpointError(f"{path} is of a system that this version does not know: {system!r}.")
     values = {
         name: tuple(cast(list[object], value)) if isinstance(value, list) else value

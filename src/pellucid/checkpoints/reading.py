@@ -50,9 +50,9 @@ def read_weight_file(path: Path) -> WeightFile:
 
 def _read_safetensors(path: Path) -> WeightFile:
     try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: cast(Tensor, file.get_tensor(name)) for name in cast(list[str], file.keys())}
-            return WeightFile(tensors, dict(file.metadata() or {}))
+        with safe_open(path, framework="pt") as file:  # pyright: ignore[reportUnknownVariableType] - not annotated
+            names, metadata = cast(list[str], file.keys()), cast(dict[str, str] | None, file.metadata())
+            return WeightFile({name: file.get_tensor(name) for name in names}, metadata or {})
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"{path} is not a whole safetensors file: {error}.") from error
 

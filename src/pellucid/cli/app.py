@@ -68,7 +68,7 @@ def restore(
     from pellucid.tasks import RestoreOptions, Restorer, plan_jobs, restore_files
 
     options = RestoreOptions(task=task, weights=weights, strength=strength, memory=memory, device=device, dtype=dtype)
-    jobs = plan_jobs(pictures, output, task=task)
+    jobs = plan_jobs(pictures, output)
     restorer = Restorer(options)
     failed = False
     with display.progress(quiet=as_json) as report:
@@ -161,13 +161,16 @@ def evaluate(
 ) -> None:
     """Measure PSNR and SSIM on clean pictures to which noise is added, the same noise every time."""
     from pellucid.data import picture_paths
-    from pellucid.evaluation import measure_denoising, save_measurements, summarise, with_restorer
+    from pellucid.evaluation import Measurement, measure_denoising, save_measurements, summarise, with_restorer
     from pellucid.tasks import RestoreOptions, Restorer
 
     restorer = Restorer(RestoreOptions(task=task, weights=weights, memory=memory, device=device))
     paths = picture_paths(data)
     with display.counter(len(paths) * len(sigma), quiet=as_json) as advance:
-        measurements = [advance(m) for m in measure_denoising(with_restorer(restorer), paths, sigma)]
+        measurements: list[Measurement] = []
+        for measurement in measure_denoising(with_restorer(restorer), paths, sigma):
+            measurements.append(measurement)
+            advance()
     rows = summarise(measurements)
     if out is not None:
         save_measurements(out, data=data.name, weights=restorer.weights.stem, measurements=measurements)

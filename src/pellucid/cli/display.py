@@ -2,9 +2,9 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, cast
 
 import typer
 from rich.console import Console
@@ -16,13 +16,11 @@ if TYPE_CHECKING:
     from pellucid.tasks import FileProgress, Outcome
     from pellucid.training import Progress as TrainingProgress
 
-T = TypeVar("T")
-
 _stderr = Console(stderr=True)
 
 
 @contextmanager
-def progress(*, quiet: bool) -> Iterator[Callable[["FileProgress"], None]]:
+def progress(*, quiet: bool) -> Generator[Callable[["FileProgress"], None]]:
     """Show how much of all the files is done and the time left."""
     bar = Progress(
         TextColumn("{task.description}"),
@@ -43,22 +41,18 @@ def progress(*, quiet: bool) -> Iterator[Callable[["FileProgress"], None]]:
 
 
 @contextmanager
-def counter(total: int, *, quiet: bool) -> Iterator[Callable[[T], T]]:
-    """Count things as they pass through."""
+def counter(total: int, *, quiet: bool) -> Generator[Callable[[], None]]:
+    """Count measurements, with the time left."""
     columns = (TextColumn("measuring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     bar = Progress(*columns, console=_stderr, transient=True, disable=quiet or not _stderr.is_terminal)
     with bar:
         task = bar.add_task("measuring", total=total)
 
-        def advance(item: T) -> T:
-            bar.advance(task)
-            return item
-
-        yield advance
+        yield lambda: bar.advance(task)
 
 
 @contextmanager
-def training_progress() -> Iterator[Callable[["TrainingProgress"], None]]:
+def training_progress() -> Generator[Callable[["TrainingProgress"], None]]:
     """Print a line for every report, with the time left."""
     first: list[TrainingProgress] = []
     started = time.monotonic()
@@ -95,7 +89,7 @@ def show_facts(facts: dict[str, Any]) -> None:
     for name, value in facts.items():
         if isinstance(value, dict):
             typer.echo(f"{name}:")
-            for inner, inner_value in value.items():
+            for inner, inner_value in cast(dict[str, Any], value).items():
                 typer.echo(f"  {inner}: {inner_value}")
         else:
             typer.echo(f"{name.replace('_', ' ')}: {value}")

@@ -1,4 +1,4 @@
-"""Training samples: sample k depends only on the seed, on k and on the pictures, so a run can go on where it stopped."""
+"""Training samples: sample k depends only on the seed, k and the pictures, so a run can go on where it stopped."""
 
 from typing import NamedTuple
 
@@ -23,8 +23,10 @@ def random_crop(picture: NDArray[np.uint8], size: int, generator: np.random.Gene
     short = [max(size - length, 0) for length in picture.shape[:2]]
     if any(short):
         picture = np.pad(picture, ((0, short[0]), (0, short[1]), (0, 0)), mode="symmetric")
-    top, left = (generator.integers(length - size + 1) for length in picture.shape[:2])
-    crop = np.rot90(picture[top : top + size, left : left + size], generator.integers(4))
+    height, width = int(picture.shape[0]), int(picture.shape[1])
+    top = int(generator.integers(height - size + 1))
+    left = int(generator.integers(width - size + 1))
+    crop = np.rot90(picture[top : top + size, left : left + size], int(generator.integers(4)))
     if generator.integers(2):
         crop = crop[:, ::-1]
     return crop.astype(np.float32) / np.float32(255)

@@ -90,7 +90,7 @@ def _joined_columns(columns: list[slice], tiles: list[NDArray[np.float32]]) -> N
 def _faded(first: NDArray[np.float32], second: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
     """Fade from one array to another along an axis; both have the shape of the overlap."""
     weights = fade_weights(first.shape[axis]).reshape([-1 if i == axis else 1 for i in range(first.ndim)])
-    return first + weights * (second - first)
+    return (first + weights * (second - first)).astype(np.float32, copy=False)
 
 
 def fade_weights(overlap: int) -> NDArray[np.float32]:
@@ -100,4 +100,4 @@ def fade_weights(overlap: int) -> NDArray[np.float32]:
     """
     position = (np.arange(overlap, dtype=np.float32) + np.float32(0.5)) / np.float32(max(overlap, 1))
     t = np.clip(2 * position - np.float32(0.5), 0, 1)
-    return t * t * (3 - 2 * t)
+    return (t * t * (3 - 2 * t)).astype(np.float32, copy=False)

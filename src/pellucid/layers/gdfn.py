@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pellucid.ops.gated_depthwise import gated_depthwise
 from pellucid.ops.row_stripes import map_rows, worth_striping
 
 
@@ -29,9 +30,17 @@ class GDFN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if worth_striping(x, self.expand.weight):
-            return map_rows(self._gate, x, widest=self.expand.out_channels, reach=1)
+            return map_rows(self._gate, x, widest=self.project.in_channels, reach=1)
         return self._gate(x)
 
     def _gate(self, x: Tensor) -> Tensor:
-        t1, t2 = self.depthwise(self.expand(x)).chunk(2, dim=1)
-        return self.project(F.gelu(t1) * t2)
+        (w1, w2), (b1, b2) = _halves(self.expand)
+        t1, t2 = (F.conv2d(x, w, b).permute(0, 2, 3, 1) for w, b in ((w1, b1), (w2, b2)))
+        (w1, w2), (b1, b2) = _halves(self.depthwise)
+        return self.project(gated_depthwise(t1, t2, w1, w2, b1, b2).permute(0, 3, 1, 2))
+
+
+def _halves(convolution: nn.Conv2d) -> tuple[tuple[Tensor, ...], tuple[Tensor | None, ...]]:
+    """Split weight and bias by output channel, so that each half of the features lies contiguous in memory."""
+    bias = (None, None) if convolution.bias is None else convolution.bias.chunk(2)
+    return convolution.weight.chunk(2), bias

@@ -1,10 +1,13 @@
 """Multi-Dconv head transposed attention."""
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from pellucid.ops.channel_attention import apply_matrix, channel_attention, folded_matrix, gram_statistics
-from pellucid.ops.row_stripes import row_stripes, worth_striping
+from pellucid.ops.channel_attention import GramStatistics, apply_matrix, folded_matrix, gram_statistics
+from pellucid.ops.row_stripes import RowStripe, row_stripes, whole_picture, worth_striping
 
 
 class MDTA(nn.Module):
@@ -35,32 +38,29 @@ class MDTA(nn.Module):
         self.project = nn.Conv2d(channels, channels, 1, bias=bias)
 
     def forward(self, y: Tensor) -> Tensor:
-        if worth_striping(y, self.temperature):
-            return self._forward_in_stripes(y)
-        q, k, v = self._queries_keys_values(y)
-        return channel_attention(q, k, v, self.temperature, self._projection, self.project.bias).permute(0, 3, 1, 2)
+        statistics = GramStatistics.total([self._statistics(y, stripe) for stripe in self._stripes(y)])
+        matrix = folded_matrix(statistics, self.temperature, self.project.weight.flatten(1))
+        return apply_matrix(matrix, self._values(y), self.project.bias).permute(0, 3, 1, 2)
 
-    @property
-    def _projection(self) -> Tensor:
-        return self.project.weight.flatten(1)
-
-    def _queries_keys_values(self, y: Tensor) -> tuple[Tensor, ...]:
-        """Map (B, C, H, W) to q, k, v, each (B, H, W, C)."""
-        return self.depthwise(self.qkv(y)).permute(0, 2, 3, 1).chunk(3, dim=-1)
-
-    def _forward_in_stripes(self, y: Tensor) -> Tensor:
-        """The same equation in two passes over stripes of rows: sum the statistics, then multiply v."""
+    def _stripes(self, y: Tensor) -> Iterable[RowStripe]:
+        """Stripes in which queries and keys are summed, so that they are never held whole."""
         B, C, H, W = y.shape
-        stripes = list(row_stripes(H, B * W * 3 * C, reach=1))
-        v, parts = y.new_empty(B, H, W, C), []
-        for stripe in stripes:
-            q, k, values = (t[:, stripe.wanted] for t in self._queries_keys_values(y[:, :, stripe.read]))
-            parts.append(gram_statistics(q, k, self.temperature.numel()))
-            v[:, stripe.rows] = values
-        total = parts[0]
-        for part in parts[1:]:
-            total = total.plus(part)
-        matrix = folded_matrix(total, self.temperature, self._projection)
-        for stripe in stripes:
-            v[:, stripe.rows] = apply_matrix(matrix, v[:, stripe.rows], self.project.bias)
-        return v.permute(0, 3, 1, 2)
+        if worth_striping(y, self.temperature):
+            return row_stripes(H, B * W * 2 * C, reach=1)
+        return [whole_picture(H)]
+
+    def _statistics(self, y: Tensor, stripe: RowStripe) -> GramStatistics:
+        qk = self._mixed(y[:, :, stripe.read], slice(0, 2 * y.shape[1]))[:, stripe.wanted]
+        q, k = qk.chunk(2, dim=-1)
+        return gram_statistics(q, k, self.temperature.numel())
+
+    def _values(self, y: Tensor) -> Tensor:
+        return self._mixed(y, slice(2 * y.shape[1], 3 * y.shape[1]))
+
+    def _mixed(self, y: Tensor, rows: slice) -> Tensor:
+        """Compute some of the channels of dw3×3(1×1(y)), as (B, H, W, channels)."""
+        qkv_bias = None if self.qkv.bias is None else self.qkv.bias[rows]
+        depthwise_bias = None if self.depthwise.bias is None else self.depthwise.bias[rows]
+        t = F.conv2d(y, self.qkv.weight[rows], qkv_bias)
+        t = F.conv2d(t, self.depthwise.weight[rows], depthwise_bias, padding=1, groups=t.shape[1])
+        return t.permute(0, 2, 3, 1)

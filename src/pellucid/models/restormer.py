@@ -93,8 +93,8 @@ class RestormerBlock(nn.Module):
         self.feedforward = GDFN(channels, int(channels * config.expansion), config.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attention(self.norm1(x))
-        return x + self.feedforward(self.norm2(x))
+        x = self.attention(self.norm1(x)).add_(x)
+        return self.feedforward(self.norm2(x)).add_(x)
 
 
 class Restormer(nn.Module):

@@ -50,20 +50,20 @@ class FileProgress(NamedTuple):
     total: int
 
 
-def plan_jobs(sources: Sequence[Path], output: Path | None, *, suffix: str) -> list[Job]:
+def plan_jobs(sources: Sequence[Path], output: Path | None) -> list[Job]:
     """Decide where every result goes.
 
     Args:
         sources: the files.
-        output: a file for a single source; a folder for any number; None for a file beside each source, named with
-            `suffix` ("photo.jpg" becomes "photo-denoised.jpg").
+        output: a file for a single source; a folder for any number; None for a file beside each source
+            ("photo.jpg" becomes "photo-restored.jpg").
 
     Raises:
         UsageError: several sources and one output file, or two sources with one target.
         PellucidError: a target would replace one of the sources.
     """
     if output is None:
-        targets = [source.with_stem(f"{source.stem}-{suffix}") for source in sources]
+        targets = [source.with_stem(f"{source.stem}-restored") for source in sources]
     elif output.is_dir():
         targets = [output / source.name for source in sources]
     elif len(sources) == 1:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -17,8 +17,6 @@ from pellucid.models import Restormer
 from pellucid.tasks.memory import default_memory, parse_memory, plan_tile
 from pellucid.tasks.weights import default_weights, find_weights
 
-Device: TypeAlias = Literal["auto", "cpu", "cuda", "mps"]
-Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
 Report: TypeAlias = Callable[[float], None]
 
 _OVERLAP = 64  # pixels
@@ -33,16 +31,16 @@ class RestoreOptions:
         weights: the name of bundled weights, or a weight file; None for the task's default.
         strength: how much of the change to apply, 0 (the input) to 1 (the network's output).
         memory: bytes to stay within, or text such as "2GiB"; None for half of what is free.
-        device: where to compute; "auto" takes CUDA, then MPS, then the CPU.
-        dtype: precision of the network; "auto" is bfloat16 on CUDA and float32 elsewhere.
+        device: "cpu", "cuda" or "mps"; "auto" takes CUDA, then MPS, then the CPU.
+        dtype: "float32", "bfloat16" or "float16"; "auto" is bfloat16 on CUDA and float32 elsewhere.
     """
 
     task: str = "denoise"
     weights: str | Path | None = None
     strength: float = 1.0
     memory: int | str | None = None
-    device: Device = "auto"
-    dtype: Precision = "auto"
+    device: str = "auto"
+    dtype: str = "auto"
 
 
 class Restorer:
@@ -140,8 +138,8 @@ def restore(
     weights: str | Path | None = None,
     strength: float = 1.0,
     memory: int | str | None = None,
-    device: Device = "auto",
-    dtype: Precision = "auto",
+    device: str = "auto",
+    dtype: str = "auto",
     report: Report = lambda _: None,
 ) -> Picture:
     """Restore one picture: `pellucid.restore("photo.jpg").save("clean.png")`.
@@ -166,7 +164,7 @@ def restore(
     return restorer(source, report)
 
 
-def _choose_device(name: Device) -> torch.device:
+def _choose_device(name: str) -> torch.device:
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if available[kind]))
@@ -177,7 +175,7 @@ def _choose_device(name: Device) -> torch.device:
     return torch.device(name)
 
 
-def _choose_dtype(name: Precision, device: torch.device) -> torch.dtype:
+def _choose_dtype(name: str, device: torch.device) -> torch.dtype:
     if name == "auto":
         return torch.bfloat16 if device.type == "cuda" else torch.float32
     if name not in ("float32", "bfloat16", "float16"):

@@ -7,7 +7,8 @@ K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 202
 takes convolutions (as out × rest matrices) and orthogonalises all matrices of one shape together, in float32.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import overload
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +20,8 @@ def orthogonalised(matrices: Tensor, steps: int = 5) -> Tensor:
     """Move the singular values of each of (N, R, C) matrices close to one, by a quintic Newton–Schulz iteration."""
     a, b, c = _NEWTON_SCHULZ
     tall = matrices.shape[-2] > matrices.shape[-1]
-    x = matrices.mT if tall else matrices
-    x = x / x.flatten(1).norm(dim=1).add(1e-7).view(-1, 1, 1)
+    x: Tensor = matrices.mT if tall else matrices
+    x = x / x.square().sum((-2, -1), keepdim=True).sqrt().add(1e-7)
     for _ in range(steps):
         gram = x @ x.mT
         x = a * x + torch.baddbmm(gram, gram, gram, beta=b, alpha=c) @ x
@@ -39,9 +40,17 @@ class Muon(torch.optim.Optimizer):
     def __init__(self, parameters: Iterable[nn.Parameter], lr: float, momentum: float = 0.95) -> None:
         super().__init__(parameters, {"lr": lr, "momentum": momentum})
 
+    @overload
+    def step(self, closure: None = None) -> None: ...
+
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
+
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # noqa: ARG002 - the signature is torch's
-        """Update every parameter that has a gradient."""
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Update every parameter that has a gradient; the closure, if any, computes the loss and the gradients."""
+        with torch.enable_grad():
+            loss = closure() if closure is not None else None
         for group in self.param_groups:
             by_shape: dict[torch.Size, list[nn.Parameter]] = {}
             for parameter in group["params"]:
@@ -52,6 +61,7 @@ class Muon(torch.optim.Optimizer):
                 scale = -0.2 * group["lr"] * max(shape) ** 0.5
                 for parameter, update in zip(parameters, orthogonalised(updates), strict=True):
                     parameter.add_(update.view_as(parameter), alpha=scale)
+        return loss
 
     def _nesterov(self, parameter: nn.Parameter, momentum: float) -> Tensor:
         assert parameter.grad is not None

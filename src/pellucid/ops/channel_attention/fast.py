@@ -9,6 +9,7 @@ With S = qᵀk, ν_a = Σₙ q²_na and κ_j = Σₙ k²_nj (all sums over pixel
 No normalised copy of q or k is made, and v is multiplied once.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -24,8 +25,10 @@ class GramStatistics(NamedTuple):
     query_energy: Tensor  # B h c: Σₙ q²
     key_energy: Tensor  # B h c: Σₙ k²
 
-    def plus(self, other: "GramStatistics") -> "GramStatistics":
-        return GramStatistics(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+    @classmethod
+    def total(cls, parts: "Sequence[GramStatistics]") -> "GramStatistics":
+        """Return the statistics of a picture from those of its parts."""
+        return cls(*(torch.stack(sums).sum(0) for sums in zip(*parts, strict=True)))
 
 
 def gram_statistics(q: Tensor, k: Tensor, heads: int) -> GramStatistics:
@@ -33,8 +36,8 @@ def gram_statistics(q: Tensor, k: Tensor, heads: int) -> GramStatistics:
     B, _, _, C = q.shape
     dtype = torch.promote_types(q.dtype, torch.float32)
     q, k = q.flatten(1, 2).to(dtype), k.flatten(1, 2).to(dtype)  # B N C
-    per_head = zip(q.split(C // heads, dim=-1), k.split(C // heads, dim=-1), strict=True)
-    gram = torch.stack([q_i.transpose(1, 2) @ k_i for q_i, k_i in per_head], dim=1)
+    per_head = [slice(start, start + C // heads) for start in range(0, C, C // heads)]
+    gram = torch.stack([q[..., head].transpose(1, 2) @ k[..., head] for head in per_head], dim=1)
     shape = (B, heads, C // heads)
     return GramStatistics(gram, q.square().sum(1).view(shape), k.square().sum(1).view(shape))
 

@@ -1,0 +1,135 @@
+"""The questions that `test_contracts.py` asks every golden checkpoint: functions that take its row and a directory."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from contracts import CheckpointRow
+from pellucid import checkpoints
+from pellucid.errors import CheckpointError
+from tolerances import assert_close
+
+State = dict[str, Tensor]
+
+WRAPPERS: Mapping[str, Callable[[State], Any]] = {
+    "bare": lambda state: state,
+    "params": lambda state: {"params": state},
+    "params_ema": lambda state: {"params_ema": state, "params": {name: t + 1 for name, t in state.items()}},
+    "state_dict": lambda state: {"state_dict": state, "epoch": 3, "optimizer": {"state": {}, "param_groups": [{}]}},
+    "model": lambda state: {"model": state, "iteration": 7},
+}
+
+
+def official_state(row: CheckpointRow) -> State:
+    """The golden tensors under the authors' names, without a wrapper."""
+    return checkpoints.read_weight_file(row.path).tensors
+
+
+def assert_same_weights(path: Path, expected: torch.nn.Module) -> None:
+    """Check that the file loads to the very parameters of the network."""
+    actual, wanted = checkpoints.load(path).state_dict(), expected.state_dict()
+    assert actual.keys() == wanted.keys()
+    assert all(torch.equal(actual[name], wanted[name]) for name in wanted)
+
+
+def assert_refused(path: Path) -> None:
+    """Check that the file is refused as it should be: in one sentence that names it."""
+    with pytest.raises(CheckpointError) as caught:
+        checkpoints.load(path)
+    sentence = str(caught.value)
+    assert path.name in sentence
+    assert "\n" not in sentence
+    assert sentence.endswith(".")
+    assert len(sentence.replace(str(path), path.name)) < 400
+
+
+def golden_output_is_met(row: CheckpointRow, directory: Path) -> None:
+    """The authors' output for the authors' input, with and without gradients being recorded."""
+    del directory
+    recorded = load_file(row.path.with_name(f"{row.name}.io.safetensors"))
+    network = checkpoints.load(row.path)
+    assert not network.training
+    assert_close(network(recorded["input"]), recorded["output"], torch.float32)
+    network.requires_grad_(True)
+    assert_close(network(recorded["input"]), recorded["output"], torch.float32)
+
+
+def every_key_is_used_once(row: CheckpointRow, directory: Path) -> None:
+    """Our names translate to exactly the names of the file, and none to the same."""
+    del directory
+    described = checkpoints.describe(row.path)
+    assert described.system == row.system
+    assert described.official
+    translated = [checkpoints.SYSTEMS[row.system].official_name(name) for name in described.tensors]
+    assert sorted(translated) == sorted(official_state(row))
+
+
+def every_wrapper_is_taken_off(row: CheckpointRow, directory: Path) -> None:
+    """The ways in which training code saves weights, with and without the prefix of parallel training."""
+    expected, state = checkpoints.load(row.path), official_state(row)
+    for name, wrap in WRAPPERS.items():
+        for prefix in ("", "module."):
+            path = directory / f"{name}{prefix}pth"
+            torch.save(wrap({f"{prefix}{key}": tensor for key, tensor in state.items()}), path)
+            assert_same_weights(path, expected)
+
+
+def nothing_comes_from_the_name(row: CheckpointRow, directory: Path) -> None:
+    """Contents decide: another name, another suffix or the old torch format change nothing."""
+    expected = checkpoints.load(row.path)
+    content = row.path.read_bytes()
+    for name in ("x", "deraining.safetensors", "gaussian_gray_denoising_sigma50.pth", "a b é.bin"):
+        (directory / name).write_bytes(content)
+        assert_same_weights(directory / name, expected)
+    save_file(official_state(row), directory / "authors.pth")
+    assert_same_weights(directory / "authors.pth", expected)
+    torch.save(official_state(row), directory / "old.pth", _use_new_zipfile_serialization=False)
+    assert_same_weights(directory / "old.pth", expected)
+
+
+def saving_and_loading_changes_nothing(row: CheckpointRow, directory: Path) -> None:
+    """Our own file holds the same network, bit for bit; in half precision, within the table."""
+    network, path = checkpoints.load(row.path), directory / "own.safetensors"
+    checkpoints.save(network, row.system, path)
+    assert_same_weights(path, network)
+    described = checkpoints.describe(path)
+    assert (described.system, described.official) == (row.system, False)
+    assert described.config == checkpoints.describe(row.path).config
+    for dtype in (torch.float16, torch.bfloat16):
+        checkpoints.save(network, row.system, path, dtype=dtype)
+        for name, tensor in checkpoints.load(path).state_dict().items():
+            assert tensor.dtype == torch.float32
+            assert_close(tensor, network.state_dict()[name], dtype)
+
+
+def misfits_are_refused(row: CheckpointRow, directory: Path) -> None:
+    """A tensor missing, one too many, one of another shape, one that is not a number: each is refused."""
+    state, path = official_state(row), directory / "misfit.pth"
+    for name in (next(iter(state)), list(state)[len(state) // 2], list(state)[-1]):
+        tensor, others = state[name], {key: t for key, t in state.items() if key != name}
+        grown = torch.zeros(*tensor.shape[:-1], tensor.shape[-1] + 1)
+        for misfit in (
+            others,
+            {**state, f"{name}_2": tensor},
+            {**others, name: grown},
+            {**others, name: tensor[None]},
+            {**others, name: torch.full_like(tensor, torch.nan)},
+            {**others, name: torch.full_like(tensor, torch.inf)},
+        ):
+            torch.save({"params": misfit}, path)
+            assert_refused(path)
+
+
+CHECKPOINT_QUESTIONS: tuple[Callable[[CheckpointRow, Path], None], ...] = (
+    golden_output_is_met,
+    every_key_is_used_once,
+    every_wrapper_is_taken_off,
+    nothing_comes_from_the_name,
+    saving_and_loading_changes_nothing,
+    misfits_are_refused,
+)
