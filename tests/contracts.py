@@ -28,6 +28,9 @@ from pellucid.ops.bias_free_norm import reference as bias_free_norm_reference
 from pellucid.ops.channel_attention import channel_attention
 from pellucid.ops.channel_attention import fast as channel_attention_fast
 from pellucid.ops.channel_attention import reference as channel_attention_reference
+from pellucid.ops.gated_depthwise import fast as gated_depthwise_fast
+from pellucid.ops.gated_depthwise import gated_depthwise
+from pellucid.ops.gated_depthwise import reference as gated_depthwise_reference
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -40,6 +43,7 @@ class OpRow:
         op: the public function; `reference` and `fast` those of its modules, called with the same arguments.
         inputs: (batch, height, width) → all arguments, tensors in float64; pictures are (B, H, W, C).
         pictures: how many of the leading arguments have a batch axis.
+        fast_dtypes: those in which `fast` itself must run; `op` must take any.
     """
 
     name: str
@@ -48,6 +52,7 @@ class OpRow:
     fast: Callable[..., Tensor]
     inputs: Callable[[int, int, int], tuple[Any, ...]]
     pictures: int
+    fast_dtypes: tuple[torch.dtype, ...] = (torch.float64, torch.float32)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +95,14 @@ def _attention_inputs(batch: int, height: int, width: int, *, bias: bool) -> tup
     return q, k, v, 1 + _randn(2, 1, 1), _randn(5, 6), _randn(5) if bias else None
 
 
+def _gate_inputs(batch: int, height: int, width: int, *, bias: bool) -> tuple[Any, ...]:
+    t1, t2 = (_randn(batch, height, width, 6) for _ in range(2))
+    return t1, t2, _randn(6, 1, 3, 3), _randn(6, 1, 3, 3), *((_randn(6), _randn(6)) if bias else (None, None))
+
+
+_ONEDNN_DTYPES = (torch.float32,) if torch.backends.mkldnn.is_available() else ()
+
+
 def _small_restormer(**fields: Any) -> Callable[[], nn.Module]:
     config = {"width": 4, "blocks": (1, 1), "heads": (1, 2), "refinement": 1, **fields}
     return lambda: Restormer(RestormerConfig(**config))
@@ -119,6 +132,24 @@ OPS = (
         fast=channel_attention_fast.channel_attention,
         inputs=lambda B, H, W: _attention_inputs(B, H, W, bias=False),
         pictures=3,
+    ),
+    OpRow(
+        name="gated_depthwise",
+        op=gated_depthwise,
+        reference=gated_depthwise_reference.gated_depthwise,
+        fast=gated_depthwise_fast.gated_depthwise,
+        inputs=lambda B, H, W: _gate_inputs(B, H, W, bias=True),
+        pictures=2,
+        fast_dtypes=_ONEDNN_DTYPES,
+    ),
+    OpRow(
+        name="gated_depthwise-no-bias",
+        op=gated_depthwise,
+        reference=gated_depthwise_reference.gated_depthwise,
+        fast=gated_depthwise_fast.gated_depthwise,
+        inputs=lambda B, H, W: _gate_inputs(B, H, W, bias=False),
+        pictures=2,
+        fast_dtypes=_ONEDNN_DTYPES,
     ),
 )
 LAYERS = (
@@ -154,13 +185,13 @@ NETWORKS = (
     ),
     ModuleRow(
         name="Restormer-dual-pixel",
-        make=_small_restormer(in_channels=6, dual_pixel=True, bias=True),
+        make=_small_restormer(refinement=0, in_channels=6, dual_pixel=True, bias=True),
         channels=6,
         result=lambda H, W: (3, H, W),
     ),
     ModuleRow(
         name="Restormer-unshuffle",
-        make=_small_restormer(in_channels=1, out_channels=1, unshuffle=2),
+        make=_small_restormer(refinement=0, in_channels=1, out_channels=1, unshuffle=2),
         channels=1,
         result=lambda H, W: (1, H, W),
     ),

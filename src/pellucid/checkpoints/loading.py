@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import torch
-from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType] - partly annotated
+from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from pellucid.checkpoints.catalogue import SYSTEMS, System
@@ -38,10 +38,10 @@ def create(system: str, *, preset: str) -> nn.Module:
         UsageError: there is no such system or preset.
     """
     if system not in SYSTEMS:
-        raise UsageError(f"There is no system {system!r}; there is {', '.join(SYSTEMS)}.")
+        raise UsageError(f"There is no system {system!r}; there is {', '.join(SYSTEMS)}")
     presets = SYSTEMS[system].presets
     if preset not in presets:
-        raise UsageError(f"{system} has no preset {preset!r}; it has {', '.join(presets)}.")
+        raise UsageError(f"{system} has no preset {preset!r}; it has {', '.join(presets)}")
     return SYSTEMS[system].network(presets[preset]).eval()
 
 
@@ -80,7 +80,7 @@ def save(network: nn.Module, system: str, path: str | Path, *, dtype: torch.dtyp
     tensors = {name: t.detach().to("cpu", dtype).contiguous() for name, t in network.state_dict().items()}
     metadata = {_METADATA_KEY: json.dumps({"system": system, "config": config})}
     with atomic_path(Path(path), overwrite=True) as temporary:
-        save_file(tensors, temporary, metadata=metadata)
+        temporary.write_bytes(to_bytes(tensors, metadata))
 
 
 def _describe_own(path: Path, weights: WeightFile) -> Described | None:
@@ -89,7 +89,7 @@ def _describe_own(path: Path, weights: WeightFile) -> Described | None:
         return None
     system, fields = stored.get("system"), stored.get("config")
     if not isinstance(system, str) or system not in SYSTEMS or not isinstance(fields, dict):
-        raise CheckpointError(f"{path} is of a system that this version does not know: {system!r}.")
+        raise CheckpointError(f"{path} is of a system that this version does not know: {system!r}")
     values = {
         name: tuple(cast(list[object], value)) if isinstance(value, list) else value
         for name, value in cast(dict[str, object], fields).items()
@@ -97,7 +97,7 @@ def _describe_own(path: Path, weights: WeightFile) -> Described | None:
     try:
         config = SYSTEMS[system].config(**values)
     except (TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} holds a configuration that does not make sense: {error}.") from error
+        raise CheckpointError(f"{path} holds a configuration that does not make sense: {error}") from error
     return Described(system, config, weights.tensors, official=False)
 
 
@@ -108,10 +108,10 @@ def _describe_official(path: Path, weights: WeightFile) -> Described:
                 config = system.infer_config(weights.tensors)
                 tensors = _renamed(system, config, weights.tensors)
             except (KeyError, ValueError, IndexError, TypeError) as error:
-                raise CheckpointError(f"{path} looks like {system.title} but is not whole: {error}.") from error
+                raise CheckpointError(f"{path} looks like {system.title} but is not whole: {error}") from error
             return Described(name, config, tensors, official=True)
     titles = ", ".join(system.title for system in SYSTEMS.values())
-    raise CheckpointError(f"{path} holds weights of no known network ({titles}).")
+    raise CheckpointError(f"{path} holds weights of no known network ({titles})")
 
 
 def _renamed(system: System, config: object, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -130,13 +130,13 @@ def _check_fit(path: Path, described: Described) -> None:
     if missing or surplus:
         raise CheckpointError(
             f"{path} does not fit {title}: {len(missing)} tensors are missing and {len(surplus)} have no place "
-            f"(first: {min(missing | surplus)})."
+            f"(first: {min(missing | surplus)})"
         )
     for name, tensor in expected.items():
         if tensor.shape != described.tensors[name].shape:
             raise CheckpointError(
                 f"{path} does not fit {title}: {name} is {tuple(described.tensors[name].shape)} "
-                f"and should be {tuple(tensor.shape)}."
+                f"and should be {tuple(tensor.shape)}"
             )
         if not bool(torch.isfinite(described.tensors[name]).all()):
-            raise CheckpointError(f"{path} is damaged: {name} holds values that are not finite numbers.")
+            raise CheckpointError(f"{path} is damaged: {name} holds values that are not finite numbers")

@@ -39,12 +39,12 @@ def read_weight_file(path: Path) -> WeightFile:
         with path.open("rb") as file:
             start = file.read(9)
     except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
     if not start:
-        raise CheckpointError(f"{path} is empty.")
+        raise CheckpointError(f"{path} is empty")
     weights = _read_safetensors(path) if start[8:9] == b"{" else WeightFile(_read_torch(path), {})
     if not weights.tensors:
-        raise CheckpointError(f"{path} holds no tensors.")
+        raise CheckpointError(f"{path} holds no tensors")
     return weights
 
 
@@ -54,7 +54,7 @@ def _read_safetensors(path: Path) -> WeightFile:
             names, metadata = cast(list[str], file.keys()), cast(dict[str, str] | None, file.metadata())
             return WeightFile({name: file.get_tensor(name) for name in names}, metadata or {})
     except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is not a whole safetensors file: {error}.") from error
+        raise CheckpointError(f"{path} is not a whole safetensors file: {error}") from error
 
 
 def _read_torch(path: Path) -> dict[str, Tensor]:
@@ -63,10 +63,10 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path} is not a weight file that can be read without running code from it; "
-            "ask its author for a safetensors file."
+            "ask its author for a safetensors file"
         ) from error
     except (RuntimeError, ValueError, EOFError, KeyError, OSError, TypeError, zipfile.BadZipFile) as error:
-        raise CheckpointError(f"{path} is neither a safetensors nor a whole PyTorch weight file.") from error
+        raise CheckpointError(f"{path} is neither a safetensors nor a whole PyTorch weight file") from error
     return _unwrapped(path, loaded)
 
 
@@ -76,11 +76,11 @@ def _unwrapped(path: Path, loaded: object) -> dict[str, Tensor]:
         if isinstance(loaded, Mapping) and isinstance(cast(Mapping[object, object], loaded).get(wrapper), Mapping):
             loaded = cast(Mapping[object, object], loaded)[wrapper]
     if not isinstance(loaded, Mapping):
-        raise CheckpointError(f"{path} holds no dictionary of named tensors.")
+        raise CheckpointError(f"{path} holds no dictionary of named tensors")
     tensors: dict[str, Tensor] = {}
     for name, value in cast(Mapping[object, object], loaded).items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
-            raise CheckpointError(f"{path} holds something other than named tensors: {name!r}.")
+            raise CheckpointError(f"{path} holds something other than named tensors: {name!r}")
         tensors[name] = value
     if tensors and all(name.startswith(_PREFIX) for name in tensors):
         tensors = {name.removeprefix(_PREFIX): tensor for name, tensor in tensors.items()}
@@ -98,7 +98,7 @@ def parse_metadata(path: Path, metadata: Mapping[str, str], key: str) -> dict[st
     try:
         value: object = json.loads(metadata[key])
     except json.JSONDecodeError as error:
-        raise CheckpointError(f"{path} is damaged: its {key!r} entry is not JSON.") from error
+        raise CheckpointError(f"{path} is damaged: its {key!r} entry is not JSON") from error
     if not isinstance(value, dict):
-        raise CheckpointError(f"{path} is damaged: its {key!r} entry is not a JSON object.")
+        raise CheckpointError(f"{path} is damaged: its {key!r} entry is not a JSON object")
     return cast(dict[str, object], value)

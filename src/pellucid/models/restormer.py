@@ -134,8 +134,9 @@ class Restormer(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         H, W = image.shape[-2:]
         padded = _pad_to_multiple(image, self.config.multiple)
-        embedded = self.embed(F.pixel_unshuffle(padded, self.config.unshuffle))
-        x, skips = embedded, []
+        x = self.embed(F.pixel_unshuffle(padded, self.config.unshuffle))
+        shortcut = None if self.skip is None else self.skip(x)
+        skips: list[Tensor] = []
         for blocks, down in zip(self.encoders, self.downs, strict=True):
             x = blocks(x)
             skips.append(x)
@@ -145,10 +146,9 @@ class Restormer(nn.Module):
         for up, reduce, blocks in zip(self.ups, reductions, self.decoders, strict=True):
             x = blocks(reduce(torch.cat([up(x), skips.pop()], dim=1)))
         x = self.refinement(x)
-        if self.skip is not None:
-            return self.output(x + self.skip(embedded))[..., :H, :W]
-        restored = F.pixel_shuffle(self.output(x), self.config.unshuffle) + padded
-        return restored[..., :H, :W]
+        if shortcut is not None:
+            return self.output(x + shortcut)[..., :H, :W]
+        return (F.pixel_shuffle(self.output(x), self.config.unshuffle) + padded)[..., :H, :W]
 
 
 def _pad_to_multiple(image: Tensor, multiple: int) -> Tensor:

@@ -10,8 +10,9 @@ from pellucid.models import RestormerConfig
 
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _MARGIN = 192 * 2**20  # stripes inside layers, the libraries' own buffers, the compressed file
-_LIVE_MAPS = 6  # feature maps of the widest kind alive at once, measured by benchmarks/memory.py
+_LIVE_MAPS = 13  # feature maps of the widest kind, a third of them gaps left by the allocator; see benchmarks/memory.py
 _SMALLEST_TILE = 256
+OVERLAP = 64  # pixels shared by neighbouring tiles; the model cards say how little of it shows
 
 
 class TileSize(NamedTuple):
@@ -29,7 +30,7 @@ def parse_memory(text: str) -> int:
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?\s*", text.lower())
     if match is None:
-        raise UsageError(f"{text!r} is not a size of memory; write it as 2GiB or 512MiB.")
+        raise UsageError(f"{text!r} is not a size of memory; write it as 2GiB or 512MiB")
     return int(float(match[1]) * _UNITS[match[2]])
 
 
@@ -47,14 +48,14 @@ def picture_bytes(picture: Picture | PictureHeader) -> int:
     return picture.width * picture.height * planes
 
 
-def plan_tile(picture: Picture | PictureHeader, config: RestormerConfig, budget: int, overlap: int) -> TileSize:
+def plan_tile(picture: Picture | PictureHeader, config: RestormerConfig, budget: int) -> TileSize:
     """Choose the largest tile with which restoring a picture stays inside a budget of bytes.
 
     Raises:
         BudgetError: not even the smallest tile fits; the sentence names the smallest budget that works.
     """
     multiple = config.multiple
-    overlap = -(-overlap // multiple) * multiple
+    overlap = -(-OVERLAP // multiple) * multiple
     smallest = -(-max(_SMALLEST_TILE, 4 * overlap) // multiple) * multiple
     per_pixel = bytes_per_pixel(config)
     rest = budget - _MARGIN - picture_bytes(picture)
@@ -62,7 +63,7 @@ def plan_tile(picture: Picture | PictureHeader, config: RestormerConfig, budget:
         needed = -(-(budget - rest + per_pixel * smallest**2) // 2**20)
         raise BudgetError(
             f"A picture of {picture.width} × {picture.height} pixels needs at least {needed} MiB of memory; "
-            f"{budget // 2**20} MiB were allowed."
+            f"{budget // 2**20} MiB were allowed"
         )
     return TileSize(max(smallest, int((rest / per_pixel) ** 0.5) // multiple * multiple), overlap)
 

@@ -19,8 +19,6 @@ from pellucid.tasks.weights import default_weights, find_weights
 
 Report: TypeAlias = Callable[[float], None]
 
-_OVERLAP = 64  # pixels
-
 
 @dataclass(frozen=True, kw_only=True)
 class RestoreOptions:
@@ -55,7 +53,8 @@ class Restorer:
         if not 0 <= options.strength <= 1:
             raise UsageError(f"the strength must be between 0 and 1, not {options.strength}")
         self.options = options
-        self.weights = find_weights(options.weights or default_weights(options.task))
+        default = default_weights(options.task)
+        self.weights = find_weights(options.weights or default)
         self.memory = parse_memory(options.memory) if isinstance(options.memory, str) else options.memory
         self._device = _choose_device(options.device)
         self._dtype = _choose_dtype(options.dtype, self._device)
@@ -71,7 +70,7 @@ class Restorer:
 
     def check(self, picture: Picture | PictureHeader) -> None:
         """Raise BudgetError if the picture cannot be restored within the budget."""
-        plan_tile(picture, self._network.config, self.memory or default_memory(), _OVERLAP)
+        plan_tile(picture, self._network.config, self.memory or default_memory())
 
     def __call__(self, picture: Picture, report: Report = lambda _: None) -> Picture:
         """Restore a picture; alpha, metadata and bit depth stay as they are.
@@ -84,7 +83,7 @@ class Restorer:
             BudgetError: the picture does not fit the budget.
             PellucidError: the network gave values that are not finite numbers even in float32.
         """
-        tile = plan_tile(picture, self._network.config, self.memory or default_memory(), _OVERLAP)
+        tile = plan_tile(picture, self._network.config, self.memory or default_memory())
         multiple = self._network.config.multiple
         plan = plan_tiles(picture.height, picture.width, tile=tile.side, overlap=tile.overlap, multiple=multiple)
         restored = np.empty_like(picture.pixels)

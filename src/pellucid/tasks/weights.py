@@ -45,4 +45,4 @@ def find_weights(name: str | Path) -> Path:
     for candidate in (bundled, Path(name) / "weights.safetensors", Path(name)):
         if candidate.is_file():
             return candidate
-    raise UsageError(f"{name} is neither a weight file nor one of {', '.join(bundled_weights())}")
+    raise UsageError(f"{name} is neither a weight file nor one of the bundled weights ({', '.join(bundled_weights())})")

@@ -72,7 +72,7 @@ def train_denoiser(
         _move_average(average, network, recipe.ema, step)
         losses.append(loss.item())
         if not math.isfinite(losses[-1]):
-            raise DataError(f"The run in {run} diverged at step {step}; start a new one with lower learning rates.")
+            raise DataError(f"The run in {run} diverged at step {step}; start a new one with lower learning rates")
         if step % report_every == 0 or step == recipe.steps:
             progress = Progress(step, recipe.steps, sum(losses) / len(losses), time.monotonic() - started)
             _log(run / "log.jsonl", progress)

@@ -52,7 +52,7 @@ RECIPES: Mapping[str, DenoisingRecipe] = MappingProxyType(
     {
         "restormer-denoise-s": DenoisingRecipe(
             network=RESTORMER_PRESETS["small"],
-            phases=(Phase(5000, 16, 64), Phase(6800, 12, 96), Phase(8000, 8, 128)),
+            phases=(Phase(4200, 16, 64), Phase(5400, 12, 96), Phase(6000, 8, 128)),
         ),
     }
 )

@@ -44,9 +44,9 @@ def load_state(path: Path, recipe: DenoisingRecipe, parts: Mapping[str, Stateful
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        raise DataError(f"{path} is damaged; start the run anew in another folder.") from error
+        raise DataError(f"{path} is damaged; start the run anew in another folder") from error
     if state["recipe"] != _fingerprint(recipe):
-        raise DataError(f"{path.parent} holds a run of another recipe; choose another folder.")
+        raise DataError(f"{path.parent} holds a run of another recipe; choose another folder")
     for name, part in parts.items():
         part.load_state_dict(state[name])
     return state["step"], state["seconds"]

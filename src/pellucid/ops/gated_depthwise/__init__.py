@@ -35,5 +35,5 @@ def gated_depthwise(
         raise ValueError(f"t1 and t2 must share one (B, H, W, C) shape, not {tuple(t1.shape)}, {tuple(t2.shape)}")
     if weight1.shape != (C, 1, 3, 3) or weight2.shape != (C, 1, 3, 3):
         raise ValueError(f"weights must be ({C}, 1, 3, 3), not {tuple(weight1.shape)}, {tuple(weight2.shape)}")
-    run = reference if fast.why_not(t1, weight1) else fast
-    return run.gated_depthwise(t1, t2, weight1, weight2, bias1, bias2)
+    arguments = (t1, t2, weight1, weight2, bias1, bias2)
+    return (reference if fast.why_not(*arguments) else fast).gated_depthwise(*arguments)

@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 
 
-def why_not(t1: Tensor, weight1: Tensor) -> str | None:
-    """Return why the fused operators cannot run here, or None if they can."""
+def why_not(*tensors: Tensor | None) -> str | None:
+    """Return why the fused operators cannot run on these arguments, or None if they can."""
+    given = [t for t in tensors if t is not None]
     if torch.compiler.is_compiling():
         return "a graph is being recorded, and the compiler fuses by itself"
-    if torch.is_grad_enabled() and (t1.requires_grad or weight1.requires_grad):
+    if torch.is_grad_enabled() and any(t.requires_grad for t in given):
         return "a gradient is being recorded"
-    if t1.device.type != "cpu" or t1.dtype != torch.float32 or weight1.dtype != torch.float32:
+    if any(t.device.type != "cpu" or t.dtype != torch.float32 for t in given):
         return "only float32 on a CPU is fused"
     if not torch.backends.mkldnn.is_available():
         return "this build of torch has no oneDNN"
