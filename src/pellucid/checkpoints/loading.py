@@ -96,7 +96,7 @@ def _describe_own(path: Path, weights: WeightFile) -> Described | None:
     }
     try:
         config = SYSTEMS[system].config(**values)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise CheckpointError(f"{path} holds a configuration that does not make sense: {error}") from error
     return Described(system, config, weights.tensors, official=False)
 
@@ -107,7 +107,7 @@ def _describe_official(path: Path, weights: WeightFile) -> Described:
             try:
                 config = system.infer_config(weights.tensors)
                 tensors = _renamed(system, config, weights.tensors)
-            except (KeyError, ValueError, IndexError, TypeError) as error:
+            except (KeyError, ValueError, IndexError, TypeError, OverflowError) as error:
                 raise CheckpointError(f"{path} looks like {system.title} but is not whole: {error}") from error
             return Described(name, config, tensors, official=True)
     titles = ", ".join(system.title for system in SYSTEMS.values())
@@ -133,10 +133,11 @@ def _check_fit(path: Path, described: Described) -> None:
             f"(first: {min(missing | surplus)})"
         )
     for name, tensor in expected.items():
-        if tensor.shape != described.tensors[name].shape:
+        found = described.tensors[name]
+        if tensor.shape != found.shape or not found.is_floating_point():
             raise CheckpointError(
-                f"{path} does not fit {title}: {name} is {tuple(described.tensors[name].shape)} "
-                f"and should be {tuple(tensor.shape)}"
+                f"{path} does not fit {title}: {name} is {tuple(found.shape)} of {found.dtype} "
+                f"and should be {tuple(tensor.shape)} of floating-point numbers"
             )
-        if not bool(torch.isfinite(described.tensors[name]).all()):
+        if not bool(torch.isfinite(found.to(torch.float32)).all()):
             raise CheckpointError(f"{path} is damaged: {name} holds values that are not finite numbers")

@@ -2,7 +2,7 @@
 
 import json
 import pickle
-import zipfile
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -38,8 +38,8 @@ def read_weight_file(path: Path) -> WeightFile:
     try:
         with path.open("rb") as file:
             start = file.read(9)
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if not start:
         raise CheckpointError(f"{path} is empty")
     weights = _read_safetensors(path) if start[8:9] == b"{" else WeightFile(_read_torch(path), {})
@@ -59,13 +59,16 @@ def _read_safetensors(path: Path) -> WeightFile:
 
 def _read_torch(path: Path) -> dict[str, Tensor]:
     try:
-        loaded: object = torch.load(path, map_location="cpu", weights_only=True)
+        # An open file, since torch chooses another reader by a path's suffix; its warnings advise programmers.
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            loaded: object = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path} is not a weight file that can be read without running code from it; "
             "ask its author for a safetensors file"
         ) from error
-    except (RuntimeError, ValueError, EOFError, KeyError, OSError, TypeError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a damaged file makes the reader stumble in every way there is
         raise CheckpointError(f"{path} is neither a safetensors nor a whole PyTorch weight file") from error
     return _unwrapped(path, loaded)
 
@@ -81,6 +84,8 @@ def _unwrapped(path: Path, loaded: object) -> dict[str, Tensor]:
     for name, value in cast(Mapping[object, object], loaded).items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise CheckpointError(f"{path} holds something other than named tensors: {name!r}")
+        if value.layout != torch.strided or value.device.type != "cpu":
+            raise CheckpointError(f"{path} holds {name!r} in a form that weights do not have")
         tensors[name] = value
     if tensors and all(name.startswith(_PREFIX) for name in tensors):
         tensors = {name.removeprefix(_PREFIX): tensor for name, tensor in tensors.items()}
@@ -97,7 +102,7 @@ def parse_metadata(path: Path, metadata: Mapping[str, str], key: str) -> dict[st
         return None
     try:
         value: object = json.loads(metadata[key])
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is damaged: its {key!r} entry is not JSON") from error
     if not isinstance(value, dict):
         raise CheckpointError(f"{path} is damaged: its {key!r} entry is not a JSON object")

@@ -105,6 +105,8 @@ def _expansion(hidden_and_channels: list[tuple[int, int]]) -> float:
 
     if fits(_PAPER_EXPANSION):
         return _PAPER_EXPANSION
+    if not all(channels for _, channels in hidden_and_channels):
+        raise ValueError("a feed-forward layer has no channels")
     low = max(hidden / channels for hidden, channels in hidden_and_channels)
     high = min((hidden + 1) / channels for hidden, channels in hidden_and_channels)
     for digits in range(8):

@@ -22,6 +22,9 @@ from pellucid.layers import (
     PixelUnshuffleDownsample,
 )
 
+# Bounds that no sensible network reaches, so that a file that lies about its size is refused before it is built.
+_LARGEST_SIZE, _MOST_BLOCKS = 2**14, 512
+
 
 @dataclass(frozen=True, kw_only=True)
 class RestormerConfig:
@@ -55,8 +58,19 @@ class RestormerConfig:
     unshuffle: int = 1
 
     def __post_init__(self) -> None:
+        sizes = (self.in_channels, self.out_channels, self.width, self.unshuffle, *self.blocks, *self.heads)
+        if not all(type(size) is int and 1 <= size <= _LARGEST_SIZE for size in (*sizes, self.refinement + 1)):
+            raise ValueError(f"sizes, blocks and heads must be whole numbers from 1 to {_LARGEST_SIZE}")
         if len(self.blocks) != len(self.heads):
             raise ValueError(f"blocks {self.blocks} and heads {self.heads} must name the same number of levels")
+        if not 2 <= len(self.blocks) <= 8 or sum(self.blocks) + self.refinement > _MOST_BLOCKS:
+            raise ValueError(f"there must be 2 to 8 levels, with {_MOST_BLOCKS} blocks at most")
+        if self.width % 2 or any(self.width * 2**level % heads for level, heads in enumerate(self.heads)):
+            raise ValueError(f"width {self.width} must be even, and heads {self.heads} divide it at each level")
+        if not 1 / self.width <= self.expansion <= 64:
+            raise ValueError(f"the expansion factor {self.expansion} must give each layer hidden channels")
+        if not all(type(flag) is bool for flag in (self.norm_bias, self.bias, self.dual_pixel)):
+            raise ValueError("norm_bias, bias and dual_pixel must be true or false")
         if not self.dual_pixel and self.in_channels != self.out_channels:
             raise ValueError("the input is added to the output, so in_channels must equal out_channels")
         if self.dual_pixel and self.unshuffle != 1:

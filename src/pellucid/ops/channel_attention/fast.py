@@ -46,7 +46,8 @@ def folded_matrix(statistics: GramStatistics, temperature: Tensor, projection: T
     """Return M, (B, C, C): attention and output projection in one matrix."""
     S, nu, kappa = statistics
     B, h, c, _ = S.shape
-    norms = nu.sqrt().clamp_min(_EPSILON).unsqueeze(-1) * kappa.sqrt().clamp_min(_EPSILON).unsqueeze(-2)
+    # Bounded before the root, whose slope at zero is infinite: a black picture has gradients too.
+    norms = nu.clamp_min(_EPSILON**2).sqrt().unsqueeze(-1) * kappa.clamp_min(_EPSILON**2).sqrt().unsqueeze(-2)
     A = torch.softmax(temperature.view(h, 1, 1) * S / norms, dim=-1).to(projection.dtype)
     P = projection.view(-1, h, c).transpose(0, 1)  # h C c
     return (P @ A).permute(0, 2, 1, 3).reshape(B, -1, h * c)
