@@ -47,5 +47,5 @@ def little_picture(height: int = 9, width: int = 13, channels: int = 3, bit_dept
 
 def smooth_pixels(height: int, width: int) -> NDArray[np.uint8]:
     """A gentle colour gradient as (H, W, 3) bytes: what a denoiser can learn in no time."""
-    y, x = np.mgrid[0:1:height * 1j, 0:1:width * 1j]
+    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     return np.rint(np.stack([x, y, (x + y) / 2], axis=2) * 200 + 25).astype(np.uint8)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pellucid import checkpoints
 from pellucid.cli.process import keep_freed_memory
 from pellucid.data import picture_paths, read_rgb8
-from pellucid.evaluation import measure_denoising, summarise, with_restorer
+from pellucid.evaluation import measure_denoising, plain_values, summarise, with_restorer
 from pellucid.images.picture import to_floats
 from pellucid.images.tiles import plan_tiles, process_tiles
 from pellucid.tasks import RestoreOptions, Restorer
@@ -85,7 +85,7 @@ def make_card(name: str, run: Path, training: dict[str, Any], data: dict[str, Pa
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "training": {**training, "steps": log[-1]["step"], "seconds": round(log[-1]["seconds"])},
         "protocol": "white Gaussian noise, RandomState(0) for each picture, not clipped; 8-bit RGB; no border cut",
-        "measured": {label: [asdict(row) for row in of_set] for label, of_set in measured.items()},
+        "measured": {label: [plain_values(row) for row in of_set] for label, of_set in measured.items()},
         "seconds_per_megapixel": float(np.median([row.seconds_per_megapixel for row in rows])),
         "measured_on": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
         "tiled_versus_whole": [tiled_difference(network, picture, tile) for tile in TILES],

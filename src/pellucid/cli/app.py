@@ -18,6 +18,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
 )
 
 Weights = Annotated[
@@ -47,7 +48,9 @@ def options(
 
 @app.command()
 def restore(
-    pictures: Annotated[list[Path], typer.Argument(metavar="IN...", help="PNG, TIFF, JPEG or WebP files.")],
+    pictures: Annotated[
+        list[Path], typer.Argument(metavar="IN...", readable=False, help="PNG, TIFF, JPEG or WebP files.")
+    ],
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="OUT", help="A file, or a folder [beside the original].")
     ] = None,
@@ -161,7 +164,14 @@ def evaluate(
 ) -> None:
     """Measure PSNR and SSIM on clean pictures to which noise is added, the same noise every time."""
     from pellucid.data import picture_paths
-    from pellucid.evaluation import Measurement, measure_denoising, save_measurements, summarise, with_restorer
+    from pellucid.evaluation import (
+        Measurement,
+        measure_denoising,
+        plain_values,
+        save_measurements,
+        summarise,
+        with_restorer,
+    )
     from pellucid.tasks import RestoreOptions, Restorer
 
     restorer = Restorer(RestoreOptions(task=task, weights=weights, memory=memory, device=device))
@@ -175,6 +185,6 @@ def evaluate(
     if out is not None:
         save_measurements(out, data=data.name, weights=restorer.weights.stem, measurements=measurements)
     if as_json:
-        typer.echo(json.dumps([asdict(row) for row in rows]))
+        typer.echo(json.dumps([plain_values(row) for row in rows]))
     else:
         display.show_rows(data.name, rows)

@@ -4,9 +4,10 @@ from pellucid.evaluation.denoising import (
     Measurement,
     Row,
     measure_denoising,
+    plain_values,
     save_measurements,
     summarise,
     with_restorer,
 )
 
-__all__ = ["Measurement", "Row", "measure_denoising", "save_measurements", "summarise", "with_restorer"]
+__all__ = ["Measurement", "Row", "measure_denoising", "plain_values", "save_measurements", "summarise", "with_restorer"]

@@ -1,6 +1,7 @@
 """Measuring denoisers on pictures with known noise."""
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -10,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pellucid.data import read_rgb8
+from pellucid.errors import DataError, UsageError
 from pellucid.files import atomic_path
 from pellucid.images import Picture
 from pellucid.images.picture import to_floats, to_integers
-from pellucid.metrics import psnr_rgb, ssim_rgb
+from pellucid.metrics import SSIM_WINDOW, psnr_rgb, ssim_rgb
 
 Denoiser = Callable[[NDArray[np.float32], float], NDArray[np.float32]]
 
@@ -40,10 +42,18 @@ def measure_denoising(denoise: Denoiser, paths: Sequence[Path], sigmas: Sequence
         denoise: maps (H, W, 3) values around 0..1 and σ on the scale 0..255 to (H, W, 3); blind methods ignore σ.
         paths: the clean pictures.
         sigmas: noise levels on the scale 0..255; 0 measures how well clean pictures pass through.
+
+    Raises:
+        UsageError: a noise level is negative.
+        DataError: a picture is too small for SSIM.
     """
+    if min(sigmas, default=0) < 0:
+        raise UsageError(f"a noise level cannot be negative: {min(sigmas):g}")
     for sigma in sigmas:
         for path in paths:
             clean = read_rgb8(path)
+            if min(clean.shape[:2]) < SSIM_WINDOW:
+                raise DataError(f"{path} is too small to measure: SSIM needs {SSIM_WINDOW} × {SSIM_WINDOW} pixels")
             noise = np.random.RandomState(0).normal(0, sigma / 255, clean.shape)
             noisy = to_floats(clean) + noise.astype(np.float32)
             started = time.perf_counter()
@@ -93,14 +103,20 @@ def with_restorer(restorer: Callable[[Picture], Picture]) -> Denoiser:
     return lambda noisy, _: restorer(Picture(pixels=noisy)).pixels
 
 
+def plain_values(measured: Measurement | Row) -> dict[str, object]:
+    """Return names and values for JSON, which has no infinity: the PSNR of equal pictures becomes null."""
+    values = asdict(measured)
+    return {name: None if value == math.inf else value for name, value in values.items()}
+
+
 def save_measurements(path: Path, *, data: str, weights: str, measurements: Sequence[Measurement]) -> None:
     """Write the means and every single measurement as JSON, with what they were measured on."""
     content = {
         "data": data,
         "weights": weights,
         "protocol": "white Gaussian noise from RandomState(0) for each picture, not clipped; 8-bit RGB, no border cut",
-        "rows": [asdict(row) for row in summarise(measurements)],
-        "pictures": [asdict(measurement) for measurement in measurements],
+        "rows": [plain_values(row) for row in summarise(measurements)],
+        "pictures": [plain_values(measurement) for measurement in measurements],
     }
     with atomic_path(path, overwrite=True) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n")

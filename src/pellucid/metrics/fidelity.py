@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-_WINDOW = 11
+SSIM_WINDOW = 11
 _SIGMA = 1.5
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
@@ -37,8 +37,10 @@ def ssim_rgb(restored: NDArray[np.uint8], clean: NDArray[np.uint8]) -> float:
         ValueError: the shapes differ or are smaller than the window.
     """
     _check_shapes(restored, clean)
-    if min(clean.shape[:2]) < _WINDOW:
-        raise ValueError(f"SSIM needs at least {_WINDOW} × {_WINDOW} pixels, not {clean.shape[0]} × {clean.shape[1]}")
+    if min(clean.shape[:2]) < SSIM_WINDOW:
+        raise ValueError(
+            f"SSIM needs at least {SSIM_WINDOW} × {SSIM_WINDOW} pixels, not {clean.shape[0]} × {clean.shape[1]}"
+        )
     x, y = restored.astype(np.float64), clean.astype(np.float64)
     mu_x, mu_y = _blur(x), _blur(y)
     var_x, var_y = _blur(x * x) - mu_x**2, _blur(y * y) - mu_y**2
@@ -50,11 +52,11 @@ def ssim_rgb(restored: NDArray[np.uint8], clean: NDArray[np.uint8]) -> float:
 
 def _blur(x: NDArray[np.float64]) -> NDArray[np.float64]:
     """Weight (H, W, C) by the Gaussian window, where it fits."""
-    offsets = np.arange(_WINDOW) - _WINDOW // 2
+    offsets = np.arange(SSIM_WINDOW) - SSIM_WINDOW // 2
     weights = np.exp(-(offsets**2) / (2 * _SIGMA**2))
     weights /= weights.sum()
     for axis in (0, 1):
-        x = np.lib.stride_tricks.sliding_window_view(x, _WINDOW, axis=axis) @ weights
+        x = np.lib.stride_tricks.sliding_window_view(x, SSIM_WINDOW, axis=axis) @ weights
     return x
 
 

@@ -63,17 +63,17 @@ def plan_jobs(sources: Sequence[Path], output: Path | None) -> list[Job]:
         PellucidError: a target would replace one of the sources.
     """
     if output is None:
-        targets = [source.with_stem(f"{source.stem}-restored") for source in sources]
+        targets = [source.parent / f"{source.stem}-restored{source.suffix}" for source in sources]
     elif output.is_dir():
-        targets = [output / source.name for source in sources]
+        targets = [output / (source.name or "restored") for source in sources]
     elif len(sources) == 1:
         targets = [output]
     else:
         raise UsageError(f"{output} is not a folder; several pictures need one to go to")
-    seen: dict[Path, Path] = {}
-    originals = {source.resolve() for source in sources}
+    seen: dict[str, Path] = {}
+    originals = {os.path.realpath(source) for source in sources}
     for source, target in zip(sources, targets, strict=True):
-        place = target.resolve()
+        place = os.path.realpath(target)
         if place in originals:
             raise PellucidError(f"{target} is an original, which is never replaced; choose another output")
         if place in seen:
@@ -112,16 +112,26 @@ def restore_files(
             lost = write_picture(restorer(picture, report_share), job.target, overwrite=overwrite)
             yield Outcome(job=job, header=header, seconds=time.monotonic() - started, notes=(*picture.notes, *lost))
         except PellucidError as error:
-            yield Outcome(job=job, error=str(error))
+            named = str(job.source) in str(error) or str(job.target) in str(error)
+            yield Outcome(job=job, error=str(error) if named else f"{job.source}: {error}")
 
 
 def _refuse_early(job: Job, header: PictureHeader, overwrite: bool) -> None:
     """Find before the work what would make writing fail after it."""
     unsupported(header, job.target.suffix)
     folder = job.target.parent
+    try:
+        os.lstat(job.target)
+        exists = True
+    except FileNotFoundError:
+        exists = False
+    except OSError as error:
+        raise PellucidError(f"cannot write {job.target}: {error.strerror}") from error
     if not folder.is_dir():
         raise PellucidError(f"cannot write {job.target}: the folder {folder} does not exist; create it first")
     if not os.access(folder, os.W_OK):
         raise PellucidError(f"cannot write {job.target}: the folder {folder} may not be written to")
-    if job.target.exists() and not overwrite:
+    if job.target.is_dir():
+        raise PellucidError(f"cannot write {job.target}: it is a folder")
+    if exists and not overwrite:
         raise PellucidError(f"{job.target} exists; pass --overwrite to replace it")

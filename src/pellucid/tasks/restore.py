@@ -55,7 +55,8 @@ class Restorer:
         self.options = options
         default = default_weights(options.task)
         self.weights = find_weights(options.weights or default)
-        self.memory = parse_memory(options.memory) if isinstance(options.memory, str) else options.memory
+        memory = options.memory if options.memory is not None else default_memory()
+        self.memory = parse_memory(memory) if isinstance(memory, str) else memory
         self._device = _choose_device(options.device)
         self._dtype = _choose_dtype(options.dtype, self._device)
         network = checkpoints.load(self.weights)
@@ -70,7 +71,7 @@ class Restorer:
 
     def check(self, picture: Picture | PictureHeader) -> None:
         """Raise BudgetError if the picture cannot be restored within the budget."""
-        plan_tile(picture, self._network.config, self.memory or default_memory())
+        plan_tile(picture, self._network.config, self.memory)
 
     def __call__(self, picture: Picture, report: Report = lambda _: None) -> Picture:
         """Restore a picture; alpha, metadata and bit depth stay as they are.
@@ -83,7 +84,7 @@ class Restorer:
             BudgetError: the picture does not fit the budget.
             PellucidError: the network gave values that are not finite numbers even in float32.
         """
-        tile = plan_tile(picture, self._network.config, self.memory or default_memory())
+        tile = plan_tile(picture, self._network.config, self.memory)
         multiple = self._network.config.multiple
         plan = plan_tiles(picture.height, picture.width, tile=tile.side, overlap=tile.overlap, multiple=multiple)
         restored = np.empty_like(picture.pixels)
@@ -126,7 +127,8 @@ class Restorer:
         elif network_channels == 1:
             restored = network(image_BCHW.transpose(0, 1)).transpose(0, 1)
         else:
-            restored = network(image_BCHW.expand(-1, network_channels, -1, -1)).mean(1, keepdim=True)
+            grey_as_colour = image_BCHW.expand(-1, network_channels, -1, -1)
+            restored = image_BCHW + (network(grey_as_colour) - grey_as_colour).mean(1, keepdim=True)
         return restored[0].permute(1, 2, 0).float().cpu().numpy()
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
@@ -42,7 +43,8 @@ def find_weights(name: str | Path) -> Path:
         UsageError: there is nothing of that name.
     """
     bundled = _FOLDER / f"{name}.safetensors"
-    for candidate in (bundled, Path(name) / "weights.safetensors", Path(name)):
-        if candidate.is_file():
-            return candidate
+    with suppress(OSError):  # a name too long for a file is the name of nothing
+        for candidate in (bundled, Path(name) / "weights.safetensors", Path(name)):
+            if candidate.is_file():
+                return candidate
     raise UsageError(f"{name} is neither a weight file nor one of the bundled weights ({', '.join(bundled_weights())})")

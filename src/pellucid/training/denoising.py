@@ -3,9 +3,9 @@
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import nn
@@ -51,7 +51,10 @@ def train_denoiser(
         DataError: the folders hold no pictures, `run` holds a run of another recipe, or the loss became infinite.
     """
     pictures = PictureFolders(*folders)
-    run.mkdir(parents=True, exist_ok=True)
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{run} cannot be the folder of a run: {error.strerror}") from error
     torch.manual_seed(recipe.seed)
     network, average = Restormer(recipe.network), Restormer(recipe.network).requires_grad_(False)
     average.load_state_dict(network.state_dict())
@@ -59,9 +62,9 @@ def train_denoiser(
     parts: dict[str, Stateful] = {"network": network, "average": average, "muon": muon, "adam": adam}
     step, seconds = load_state(run / "state.pt", recipe, parts)
     trim_log(run / "log.jsonl", step)
-    started, losses = time.monotonic() - seconds, list[float]()
+    started, losses, saved = time.monotonic() - seconds, list[float](), step
 
-    while step < recipe.steps and time.monotonic() - started < max_seconds:
+    while step < recipe.steps and (seconds := time.monotonic() - started) < max_seconds:
         batch, crop, first = _batch_at(recipe.phases, step)
         clean, noisy = denoising_batch(pictures, first, batch, seed=recipe.seed, size=crop, sigma=recipe.sigma)
         loss = (network(noisy) - clean).abs().mean()
@@ -78,10 +81,18 @@ def train_denoiser(
             _log(run / "log.jsonl", progress)
             report(progress)
             losses.clear()
-        if step % save_every == 0 or step == recipe.steps:
-            save_state(run / "state.pt", recipe, parts, step, time.monotonic() - started)
-            checkpoints.save(average, "restormer", run / "weights.safetensors")
+        if step % save_every == 0:
+            _save(run, recipe, parts, step, seconds)
+            saved = step
+    if step > saved:
+        _save(run, recipe, parts, step, seconds)
     return run / "weights.safetensors"
+
+
+def _save(run: Path, recipe: DenoisingRecipe, parts: Mapping[str, Stateful], step: int, seconds: float) -> None:
+    """Write the averaged weights, then the state: a run killed in between repeats some steps and writes both again."""
+    checkpoints.save(cast(nn.Module, parts["average"]), "restormer", run / "weights.safetensors")
+    save_state(run / "state.pt", recipe, parts, step, seconds)
 
 
 def _optimizers(network: nn.Module, recipe: DenoisingRecipe) -> tuple[Muon, torch.optim.AdamW]:

@@ -43,20 +43,20 @@ def load_state(path: Path, recipe: DenoisingRecipe, parts: Mapping[str, Stateful
         return 0, 0.0
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
+        if state["recipe"] != _fingerprint(recipe):
+            raise DataError(f"{path.parent} holds a run of another recipe; choose another folder")
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+        return state["step"], state["seconds"]
+    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path} is damaged; start the run anew in another folder") from error
-    if state["recipe"] != _fingerprint(recipe):
-        raise DataError(f"{path.parent} holds a run of another recipe; choose another folder")
-    for name, part in parts.items():
-        part.load_state_dict(state[name])
-    return state["step"], state["seconds"]
 
 
 def trim_log(path: Path, step: int) -> None:
-    """Drop what was logged after the step that a run goes on from."""
+    """Drop what was logged after the step that a run goes on from, and a last line cut off by a kill."""
     if path.exists():
-        kept = [line for line in path.read_text().splitlines(keepends=True) if json.loads(line)["step"] <= step]
-        path.write_text("".join(kept))
+        whole = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("}\n")]
+        path.write_text("".join(line for line in whole if json.loads(line)["step"] <= step))
 
 
 def _fingerprint(recipe: DenoisingRecipe) -> str:

@@ -1,0 +1,293 @@
+"""The command line is frozen: a new command or flag needs an edit here."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import typer
+
+import pellucid
+from little import LITTLE, little_picture, smooth_pixels
+from pellucid import training
+from pellucid.cli import app
+from pellucid.cli.options import parse_duration
+from pellucid.errors import UsageError
+from pellucid.images import Picture
+from pellucid.images.picture import to_floats
+from pellucid.models import RestormerConfig
+from pellucid.training import DenoisingRecipe, Phase
+
+COMMANDS = {
+    "": ["--version"],
+    "restore": [
+        "IN...",
+        "-o --output",
+        "--task",
+        "--weights",
+        "--strength",
+        "--memory",
+        "--device",
+        "--dtype",
+        "--overwrite",
+        "--json",
+    ],
+    "models": ["--json"],
+    "info": ["FILE", "--json"],
+    "train": ["RECIPE", "--data", "--out", "--max-time"],
+    "eval": ["denoise", "--data", "--sigma", "--weights", "--memory", "--device", "--out", "--json"],
+}
+PROGRAM = [sys.executable, "-m", "pellucid"]
+
+
+def signature(command):
+    return [" ".join(p.opts) if p.param_type_name == "option" else p.metavar for p in command.params]
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    for i, size in enumerate([(20, 30), (16, 16)]):
+        Picture(pixels=to_floats(smooth_pixels(*size))).save(folder / f"{i}.png")
+    return folder
+
+
+@pytest.fixture
+def recipe(monkeypatch):
+    """A recipe of four steps under the name "toy"."""
+    toy = DenoisingRecipe(network=RestormerConfig(**LITTLE), phases=(Phase(4, 1, 8),))
+    monkeypatch.setattr(training, "RECIPES", {"toy": toy})
+    return toy
+
+
+def test_commands_and_flags():
+    group = typer.main.get_command(app)
+    found = {"": signature(group)} | {name: signature(command) for name, command in group.commands.items()}
+    assert found == COMMANDS
+
+
+def test_help_names_every_flag_and_keeps_its_brackets(run):
+    for name, flags in COMMANDS.items():
+        result = run(*([name] if name else []), "--help")
+        assert result.code == 0
+        assert all(flag.split()[-1] in result.out for flag in flags)
+    words = " ".join(run("restore", "--help").out.split())
+    assert "beside the original" in words
+    assert "half of free memory" in words
+
+
+def test_help_does_not_import_torch():
+    code = "import sys, pellucid.cli as c\ntry: c.main()\nexcept SystemExit: print('modules:', *sys.modules)"
+    for arguments in ([], ["--help"], ["restore", "--help"], ["--version"]):
+        done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+        modules = done.stdout.split("modules: ")[1].split()
+        assert "typer" in modules
+        assert not {"torch", "numpy", "PIL"} & set(modules)
+
+
+def test_help_answers_at_once():
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        subprocess.run([*PROGRAM, "--help"], check=True, capture_output=True)
+        seconds.append(time.perf_counter() - started)
+    assert min(seconds) < 0.5
+
+
+def test_version(run):
+    assert run("--version") == (0, f"{pellucid.__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["restore"],
+        ["restore", "a.png", "--nonsense"],
+        ["restore", "a.png", "--strength", "strong"],
+        ["beautify", "a.png"],
+        ["info"],
+        ["train", "toy"],
+        ["eval", "denoise", "--sigma", "15"],
+        ["eval", "denoise", "--data", ".", "--sigma", "much"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage(run, arguments):
+    result = run(*arguments)
+    assert result.code == 2
+    assert result.out == ""
+    assert "Usage: " in result.err
+    assert "Traceback" not in result.err
+
+
+def test_as_a_program(weights, tmp_path):
+    """The real thing, with its real exit codes; and a reader that goes away is no defect."""
+    little_picture().save(tmp_path / "a.png")
+    options = ["--weights", str(weights), "--device", "cpu", "--json"]
+    done = subprocess.run(
+        [*PROGRAM, "restore", "a.png", "gone.png", *options], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 1
+    assert [json.loads(line)["error"] is None for line in done.stdout.splitlines()] == [True, False]
+    assert done.stderr == ""
+    assert sorted(os.listdir(tmp_path)) == ["a-restored.png", "a.png"]
+
+
+@pytest.mark.parametrize("given", ["--sigma 15 25", "--sigma 15 --sigma 25", "--sigma 15 25 --memory 4GiB"])
+def test_several_values(run, weights, photographs, given):
+    result = run("eval", "denoise", "--data", photographs, *given.split(), "--weights", weights, "--json")
+    assert result.code == 0, result.err
+    (rows,) = result.rows
+    assert [(row["sigma"], row["pictures"]) for row in rows] == [(15, 2), (25, 2)]
+    assert set(rows[0]) == {"sigma", "pictures", "psnr_rgb", "ssim_rgb", "seconds_per_megapixel"}
+
+
+def test_several_values_before_the_argument_that_follows(run, weights, photographs):
+    result = run("eval", "--sigma", "25", "--data", photographs, "--weights", weights, "denoise", "--json")
+    assert result.code == 0, result.err
+
+
+def test_eval_prints_a_table_and_saves_every_measurement(run, weights, photographs, tmp_path):
+    options = ["--data", photographs, "--weights", weights, "--sigma", "15", "50"]
+    result = run("eval", "denoise", *options, "--out", tmp_path / "rows.json")
+    assert result.code == 0, result.err
+    assert "photographs" in result.out
+    assert "PSNR (RGB)" in result.out
+    saved = json.loads((tmp_path / "rows.json").read_text())
+    assert (saved["data"], saved["weights"]) == ("photographs", "little")
+    assert [row["sigma"] for row in saved["rows"]] == [15, 50]
+    assert f"{saved['rows'][1]['psnr_rgb']:.2f}" in result.out
+
+
+def test_eval_of_perfect_results_is_json(run, identity, photographs):
+    result = run("eval", "denoise", "--data", photographs, "--weights", identity, "--sigma", "0", "--json")
+    assert result.code == 0
+    json.loads(result.out, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+
+
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [
+        ({"--data": "nowhere"}, 1),
+        ({"--sigma": "-5"}, 2),
+        ({"task": "deblur"}, 2),
+        ({"--out": "nowhere/rows.json"}, 1),
+    ],
+    ids=str,
+)
+def test_eval_refuses_in_a_sentence(run, weights, photographs, tmp_path, monkeypatch, changed, code):
+    monkeypatch.chdir(tmp_path)
+    options = {"task": "denoise", "--data": photographs, "--sigma": "15", "--weights": weights, **changed}
+    task = options.pop("task")
+    result = run("eval", task, *(part for option in options.items() for part in option))
+    assert (result.code, result.out) == (code, "")
+    assert result.sentence
+
+
+def test_eval_of_a_picture_too_small_is_a_sentence(run, weights, photographs):
+    Picture(pixels=to_floats(smooth_pixels(5, 5))).save(photographs / "small.png")
+    result = run("eval", "denoise", "--data", photographs, "--sigma", "15", "--weights", weights)
+    assert result.code == 1
+    assert "small.png" in result.sentence
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("90s", 90), ("45m", 2700), ("2h", 7200), ("1.5H", 5400), (" 10 m ", 600), ("0s", 0)]
+)
+def test_durations(text, expected):
+    assert parse_duration(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "90", "2d", "-1h", "1h30m", "soon", "1e3s", "inf"])
+def test_what_is_no_duration(text):
+    with pytest.raises(UsageError, match="is not a time"):
+        parse_duration(text)
+
+
+def test_train_and_use(run, recipe, photographs, tmp_path):
+    """Trained, restored with, and gone on with by the same command."""
+    command = ["train", "toy", "--data", photographs, "--out", tmp_path / "run", "--data", photographs]
+    result = run(*command)
+    assert result.code == 0, result.err
+    assert str(tmp_path / "run" / "weights.safetensors") in result.out
+    assert f"step {recipe.steps} of {recipe.steps}" in result.err
+    again = run(*command, "--max-time", "1h")
+    assert again.code == 0
+    assert run("restore", photographs / "0.png", "--weights", tmp_path / "run").code == 0
+
+
+def test_train_refuses_in_a_sentence(run, recipe, photographs, tmp_path, monkeypatch):
+    (tmp_path / "empty").mkdir()
+    common = ["--out", tmp_path / "run", "--data"]
+    for arguments, code, about in (
+        (["unknown", *common, photographs], 2, "toy"),
+        (["toy", *common, photographs, "--max-time", "soon"], 2, "soon"),
+        (["toy", *common, tmp_path / "empty"], 1, "empty"),
+        (["toy", *common, tmp_path / "nowhere"], 1, "nowhere"),
+    ):
+        result = run("train", *arguments)
+        assert (result.code, result.out) == (code, "")
+        assert about in result.sentence
+    assert run("train", "toy", *common, photographs).code == 0
+    monkeypatch.setattr(training, "RECIPES", {"toy": replace(recipe, seed=5)})
+    assert "another recipe" in run("train", "toy", *common, photographs).sentence
+
+
+def test_train_into_a_file_is_a_sentence(run, recipe, photographs, tmp_path):
+    (tmp_path / "file").write_text(recipe.network.__class__.__name__)
+    result = run("train", "toy", "--data", photographs, "--out", tmp_path / "file")
+    assert result.code == 1
+    assert "file" in result.sentence
+
+
+def test_info_on_a_picture(run, tmp_path):
+    picture = Picture(pixels=little_picture(6, 8, 1, 16).pixels, alpha=np.ones((6, 8), np.float32), bit_depth=16)
+    picture.save(tmp_path / "a.png")
+    facts = run("info", tmp_path / "a.png", "--json").rows[0]
+    assert facts == {
+        "format": "PNG",
+        "width": 8,
+        "height": 6,
+        "channels": 1,
+        "bit_depth": 16,
+        "has_alpha": True,
+    }
+    lines = run("info", tmp_path / "a.png").out.splitlines()
+    assert "bit depth: 16" in lines
+    assert "width: 8" in lines
+
+
+def test_info_on_weights(run, weights):
+    facts = run("info", weights, "--json").rows[0]
+    assert facts["system"] == "Restormer"
+    assert facts["origin"] == "pellucid"
+    assert facts["parameters"] == sum(p.numel() for p in pellucid.load(weights).parameters())
+    assert facts["configuration"]["width"] == LITTLE["width"]
+    lines = run("info", weights).out.splitlines()
+    assert "  width: 8" in lines
+    assert "system: Restormer" in lines
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.safetensors", "a.pth", "a.txt", "missing.png", "missing.pth", "."])
+@pytest.mark.parametrize("content", [b"", b"garbage" * 30])
+def test_info_on_garbage(run, tmp_path, monkeypatch, name, content):
+    monkeypatch.chdir(tmp_path)
+    if name.startswith("a"):
+        (tmp_path / name).write_bytes(content)
+    result = run("info", name)
+    assert (result.code, result.out) == (1, "")
+    assert name in result.sentence
+
+
+def test_models(run):
+    result = run("models", "--json")
+    assert result.code == 0
+    assert isinstance(json.loads(result.out), list)
+    text = run("models")
+    assert text.code == 0
+    assert "restormer: base, " in text.out

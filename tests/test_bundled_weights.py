@@ -1,0 +1,115 @@
+"""The weights that ship: each is what its card says, small enough, and does its work on a real photograph."""
+
+import hashlib
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pellucid
+from pellucid.checkpoints import SYSTEMS, describe
+from pellucid.data import read_rgb8
+from pellucid.images import Picture
+from pellucid.images.picture import to_floats, to_integers
+from pellucid.metrics import psnr_rgb
+from pellucid.tasks import DEFAULT_WEIGHTS, bundled_weights, find_weights, read_card
+
+FOLDER = Path(pellucid.__file__).parent / "weights"
+EXAMPLES = Path(__file__).parent.parent / "examples"
+FIELDS = {
+    "name",
+    "task",
+    "system",
+    "config",
+    "parameters",
+    "licence",
+    "sha256",
+    "training",
+    "measured",
+    "seconds_per_megapixel",
+}
+NAMES = sorted({*DEFAULT_WEIGHTS.values(), *bundled_weights()})
+SIDE = 160  # of the crop that is restored, to be quick
+MIB = 2**20
+
+
+@cache
+def photograph():
+    """The middle of the example picture."""
+    pixels = read_rgb8(sorted(EXAMPLES.glob("*.png"))[0])
+    top, left = (pixels.shape[0] - SIDE) // 2, (pixels.shape[1] - SIDE) // 2
+    return pixels[top : top + SIDE, left : left + SIDE]
+
+
+def restored(pixels, name):
+    """What the tool makes of values 0..1, as 8 bits."""
+    return to_integers(pellucid.restore(Picture(pixels=pixels), weights=name, device="cpu").pixels, 8)
+
+
+def test_every_task_has_its_default():
+    assert set(DEFAULT_WEIGHTS.values()) <= set(bundled_weights())
+
+
+def test_weights_and_cards_come_in_pairs():
+    files = {path.name for path in FOLDER.iterdir() if not path.name.startswith((".", "__"))}
+    assert files == {f"{name}{suffix}" for name in NAMES for suffix in (".safetensors", ".json")}
+
+
+def test_size_of_the_package():
+    sizes = {path.name: path.stat().st_size for path in FOLDER.iterdir() if path.is_file()}
+    assert max(sizes.values()) <= 8 * MIB, sizes
+    assert sum(sizes.values()) <= 60 * MIB
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_card_matches_the_file(name):
+    card, path = read_card(name), find_weights(name)
+    assert card.keys() >= FIELDS
+    assert card["name"] == name
+    assert card["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    described = describe(path)
+    assert card["system"] == described.system
+    assert card["parameters"] == sum(tensor.numel() for tensor in described.tensors.values())
+    config = {key: tuple(value) if isinstance(value, list) else value for key, value in card["config"].items()}
+    assert config == asdict(described.config)
+    assert SYSTEMS[card["system"]].config(**config) == described.config
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_card_says_what_a_person_wants_to_know(name):
+    card = read_card(name)
+    assert card["task"] in DEFAULT_WEIGHTS
+    assert card["licence"]
+    assert card["training"]
+    assert card["seconds_per_megapixel"] > 0
+    rows = [row for rows in card["measured"].values() for row in rows]
+    assert rows
+    assert all(20 < row["psnr_rgb"] < 80 and 0.5 < row["ssim_rgb"] <= 1 for row in rows)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("sigma", [15, 25, 50])
+def test_noise_is_removed_from_the_example(name, sigma):
+    clean = photograph()
+    noise = np.random.RandomState(0).normal(0, sigma / 255, clean.shape).astype(np.float32)
+    noisy = np.clip(to_floats(clean) + noise, 0, 1)
+    before, after = psnr_rgb(to_integers(noisy, 8), clean), psnr_rgb(restored(noisy, name), clean)
+    assert after > before + 3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_clean_pictures_pass(name):
+    clean = photograph()
+    assert psnr_rgb(restored(to_floats(clean), name), clean) > 35
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_flat_and_tiny_pictures_pass(name):
+    for pixels in (
+        np.full((9, 7, 3), 0.5, np.float32),
+        np.ones((1, 1, 3), np.float32),
+        np.zeros((3, 40, 1), np.float32),
+    ):
+        assert np.abs(restored(pixels, name).astype(int) - to_integers(pixels, 8)).max() < 26

@@ -1,0 +1,147 @@
+"""The public names: adding, renaming or removing one needs an edit here and a line in the changelog."""
+
+import pkgutil
+import subprocess
+import sys
+import tomllib
+from importlib import import_module, metadata
+from pathlib import Path
+
+import pytest
+
+import pellucid
+
+NAMES = {
+    "pellucid": ["PellucidError", "Picture", "__version__", "create", "load", "restore"],
+    "pellucid.checkpoints": [
+        "SYSTEMS",
+        "Described",
+        "System",
+        "create",
+        "describe",
+        "load",
+        "read_weight_file",
+        "save",
+    ],
+    "pellucid.data": [
+        "Pair",
+        "PictureFolders",
+        "denoising_batch",
+        "denoising_pair",
+        "gaussian_noise",
+        "picture_paths",
+        "read_rgb8",
+    ],
+    "pellucid.evaluation": [
+        "Measurement",
+        "Row",
+        "measure_denoising",
+        "plain_values",
+        "save_measurements",
+        "summarise",
+        "with_restorer",
+    ],
+    "pellucid.images": [
+        "FORMATS",
+        "Metadata",
+        "Picture",
+        "PictureHeader",
+        "read_header",
+        "read_picture",
+        "unsupported",
+        "write_picture",
+    ],
+    "pellucid.layers": [
+        "GDFN",
+        "MDTA",
+        "BiasFreeLayerNorm",
+        "ChannelLayerNorm",
+        "OverlapPatchEmbed",
+        "PixelShuffleUpsample",
+        "PixelUnshuffleDownsample",
+    ],
+    "pellucid.metrics": ["SSIM_WINDOW", "psnr_rgb", "ssim_rgb"],
+    "pellucid.models": ["RESTORMER_PRESETS", "Restormer", "RestormerConfig"],
+    "pellucid.ops.bias_free_norm": ["bias_free_norm"],
+    "pellucid.ops.channel_attention": [
+        "GramStatistics",
+        "apply_matrix",
+        "channel_attention",
+        "folded_matrix",
+        "gram_statistics",
+    ],
+    "pellucid.ops.gated_depthwise": ["gated_depthwise"],
+    "pellucid.tasks": [
+        "DEFAULT_WEIGHTS",
+        "FileProgress",
+        "Job",
+        "Outcome",
+        "RestoreOptions",
+        "Restorer",
+        "bundled_weights",
+        "default_weights",
+        "find_weights",
+        "plan_jobs",
+        "read_card",
+        "restore",
+        "restore_files",
+    ],
+    "pellucid.training": ["RECIPES", "DenoisingRecipe", "Phase", "Progress", "train_denoiser"],
+}
+WITHOUT_NAMES = {"pellucid.cli", "pellucid.ops"}  # the command line, and a folder of folders
+PYPROJECT = Path(__file__).parent.parent / "pyproject.toml"
+
+
+def in_a_fresh_process(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+
+
+@pytest.mark.parametrize("package", NAMES)
+def test_names_are_exactly_these_and_resolve(package):
+    module = import_module(package)
+    assert sorted(module.__all__) == sorted(NAMES[package])
+    for name in NAMES[package]:
+        assert getattr(module, name) is not None
+
+
+def test_every_package_is_listed():
+    packages = {info.name for info in pkgutil.walk_packages(pellucid.__path__, "pellucid.") if info.ispkg}
+    assert packages | {"pellucid"} == NAMES.keys() | WITHOUT_NAMES
+
+
+def test_errors_share_one_root():
+    errors = import_module("pellucid.errors")
+    found = {name: value for name, value in vars(errors).items() if isinstance(value, type)}
+    assert set(found) == {
+        "BudgetError",
+        "CheckpointError",
+        "DataError",
+        "PellucidError",
+        "PictureError",
+        "UsageError",
+    }
+    assert all(issubclass(value, pellucid.PellucidError) for value in found.values())
+
+
+def test_names_at_the_top_are_those_below():
+    for name, home in {"create": "checkpoints", "load": "checkpoints", "Picture": "images", "restore": "tasks"}.items():
+        assert getattr(pellucid, name) is getattr(import_module(f"pellucid.{home}"), name)
+    assert sorted(dir(pellucid)) == sorted(pellucid.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'destroy'"):
+        _ = pellucid.destroy
+
+
+def test_importing_costs_nothing():
+    imported = in_a_fresh_process("import sys, pellucid; print(*sys.modules)").split()
+    assert not {"torch", "numpy", "PIL", "tifffile", "typer", "rich"} & set(imported)
+
+
+def test_pictures_and_metrics_need_no_torch():
+    imported = in_a_fresh_process("import sys, pellucid.images, pellucid.metrics; print(*sys.modules)").split()
+    assert "numpy" in imported
+    assert "torch" not in imported
+
+
+def test_version_is_the_one_of_the_project():
+    project = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
+    assert pellucid.__version__ == project["version"] == metadata.version("pellucid")
