@@ -1,8 +1,11 @@
 """Weight files that every room's tests may use."""
 
 import pytest
+import torch
 
 from little import little_network, saved
+
+torch.set_num_threads(1)  # on tensors this small, threads would only wait for one another
 
 
 @pytest.fixture(scope="session")

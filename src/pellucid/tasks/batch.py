@@ -133,5 +133,7 @@ def _refuse_early(job: Job, header: PictureHeader, overwrite: bool) -> None:
         raise PellucidError(f"cannot write {job.target}: the folder {folder} may not be written to")
     if job.target.is_dir():
         raise PellucidError(f"cannot write {job.target}: it is a folder")
+    if os.path.islink(os.path.realpath(job.target)):
+        raise PellucidError(f"cannot write {job.target}: it is a link that leads back to itself")
     if exists and not overwrite:
         raise PellucidError(f"{job.target} exists; pass --overwrite to replace it")
