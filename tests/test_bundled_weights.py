@@ -113,3 +113,22 @@ def test_flat_and_tiny_pictures_pass(name):
         np.zeros((3, 40, 1), np.float32),
     ):
         assert np.abs(restored(pixels, name).astype(int) - to_integers(pixels, 8)).max() < 26
+
+
+def pure_colours() -> np.ndarray:
+    """Six pure colours that fade to white below and to black on top, 192 × 384."""
+    hues = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 1, 1], [0, 0, 1], [1, 0, 1]], np.float32)
+    columns = hues.repeat(64, axis=0)[None]
+    light = np.linspace(0.1, 1, 96, dtype=np.float32)[:, None, None]
+    return to_integers(np.concatenate([light * columns, 1 - light * (1 - columns)]), 8)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("sigma", [0, 25, 50])
+def test_pure_colours_are_not_torn_apart(name, sigma):
+    clean = pure_colours()
+    noise = np.random.RandomState(0).normal(0, sigma / 255, clean.shape).astype(np.float32)
+    result = restored(to_floats(clean) + noise, name).astype(int)
+    inside = np.abs(result - clean)[4:-4, 4:-4]
+    assert np.quantile(inside, 0.999) < 25 + sigma
+    assert inside.max() < 128

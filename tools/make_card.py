@@ -83,7 +83,7 @@ def make_card(name: str, run: Path, training: dict[str, Any], data: dict[str, Pa
         "dtype": "float16",
         "licence": "Apache-2.0",
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        "training": {**training, "steps": log[-1]["step"], "seconds": round(log[-1]["seconds"])},
+        "training": {**training, "last_run": {"steps": log[-1]["step"], "seconds": round(log[-1]["seconds"])}},
         "protocol": "white Gaussian noise, RandomState(0) for each picture, not clipped; 8-bit RGB; no border cut",
         "measured": {label: [plain_values(row) for row in of_set] for label, of_set in measured.items()},
         "seconds_per_megapixel": float(np.median([row.seconds_per_megapixel for row in rows])),

@@ -38,7 +38,7 @@ COMMANDS = {
     ],
     "models": ["--json"],
     "info": ["FILE", "--json"],
-    "train": ["RECIPE", "--data", "--out", "--max-time"],
+    "train": ["RECIPE", "--data", "--out", "--start", "--max-time"],
     "eval": ["denoise", "--data", "--sigma", "--weights", "--memory", "--device", "--out", "--json"],
 }
 PROGRAM = [sys.executable, "-m", "pellucid"]

@@ -13,7 +13,7 @@ from pellucid.data import (
     picture_paths,
     read_rgb8,
 )
-from pellucid.data.samples import random_crop
+from pellucid.data.samples import random_crop, vivid
 from pellucid.errors import DataError, PictureError
 from pellucid.images import Picture
 from pellucid.images.picture import to_floats
@@ -200,3 +200,23 @@ def test_damaged_picture_is_named(tmp_path):
     (tmp_path / "broken.png").write_bytes(b"no picture")
     with pytest.raises(PictureError, match=r"broken\.png"):
         PictureFolders(tmp_path)[0]
+
+
+def test_vivid_changes_colours_and_stays_in_range():
+    crop = np.random.default_rng(0).random((8, 8, 3), np.float32)
+    changed = [vivid(crop, np.random.default_rng(seed)) for seed in range(50)]
+    assert all(c.dtype == np.float32 and c.min() >= 0 and c.max() <= 1 for c in changed)
+    assert all(np.abs(c - crop).max() > 0.05 for c in changed)
+    assert any(c.min(axis=2).mean() < 0.1 for c in changed), "no crop came near pure colours"
+    assert np.array_equal(vivid(crop, np.random.default_rng(7)), changed[7])
+
+
+def test_vivid_share(folder):
+    pictures = PictureFolders(folder)
+    plain, mixed, changed = (
+        [denoising_pair(pictures, k, seed=0, size=8, sigma=(0.0, 0.0), vivid_share=share).clean for k in range(60)]
+        for share in (0.0, 0.5, 1.0)
+    )
+    same = [torch.equal(a, b) for a, b in zip(plain, mixed, strict=True)]
+    assert 15 < sum(same) < 45
+    assert not any(torch.equal(a, b) for a, b in zip(plain, changed, strict=True))

@@ -306,3 +306,18 @@ def test_no_pictures_no_run(tmp_path):
     with pytest.raises(DataError, match="holds no picture"):
         train(tmp_path, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_starting_weights_are_where_a_run_begins(folder, uninterrupted, tmp_path):
+    still = replace(RECIPE, matrix_lr=0.0, other_lr=0.0)
+    weights = train(folder, tmp_path / "run", still, start=uninterrupted / "weights.safetensors")
+    expected = checkpoints.load(uninterrupted / "weights.safetensors").state_dict()
+    network = torch.load(tmp_path / "run" / "state.pt", weights_only=True)["network"]
+    assert all(torch.equal(network[name], tensor) for name, tensor in expected.items())
+    assert weights.is_file()
+
+
+def test_starting_weights_of_another_network_are_refused(folder, uninterrupted, tmp_path):
+    wider = replace(RECIPE, network=replace(RECIPE.network, width=16))
+    with pytest.raises(PellucidError, match="another network"):
+        train(folder, tmp_path / "run", wider, start=uninterrupted / "weights.safetensors")

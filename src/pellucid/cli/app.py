@@ -137,6 +137,7 @@ def train(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Such as restormer-denoise-s.")],
     data: Annotated[list[Path], typer.Option(metavar="DIR", help="A folder of photographs; may be given repeatedly.")],
     out: Annotated[Path, typer.Option(metavar="RUN", help="The run's folder; an interrupted run goes on.")],
+    start: Annotated[Path | None, typer.Option(metavar="FILE", help="Begin with these weights.")] = None,
     max_time: Annotated[str | None, typer.Option(metavar="TIME", help="Stop after this, such as 90m or 2h.")] = None,
 ) -> None:
     """Train a network on a folder of photographs. Stop it at any time: the same command goes on."""
@@ -147,7 +148,7 @@ def train(
         raise UsageError(f"there is no recipe {recipe!r}; there is {', '.join(RECIPES)}")
     max_seconds = math.inf if max_time is None else parse_duration(max_time)
     with display.training_progress() as report:
-        weights = train_denoiser(RECIPES[recipe], data, out, max_seconds=max_seconds, report=report)
+        weights = train_denoiser(RECIPES[recipe], data, out, start=start, max_seconds=max_seconds, report=report)
     typer.echo(f"{weights}: use it with pellucid restore --weights {out}")
 
 

@@ -32,17 +32,52 @@ def random_crop(picture: NDArray[np.uint8], size: int, generator: np.random.Gene
     return crop.astype(np.float32) / np.float32(255)
 
 
-def denoising_pair(pictures: PictureFolders, k: int, *, seed: int, size: int, sigma: tuple[float, float]) -> Pair:
-    """Return sample k of blind denoising: every picture equally likely, the noise level uniform in `sigma`."""
+def vivid(crop: NDArray[np.float32], generator: np.random.Generator) -> NDArray[np.float32]:
+    """Change the colours of a crop: permute the channels, scale the saturation by 0..3 and each channel by ½..3/2.
+
+    Photographs seldom show pure colours in full; a network that never saw them may do anything there.
+    """
+    crop = crop[..., generator.permutation(3)]
+    grey = crop.mean(axis=2, keepdims=True)
+    coloured = grey + np.float32(generator.uniform(0, 3)) * (crop - grey)
+    coloured *= generator.uniform(0.5, 1.5, size=3).astype(np.float32)
+    return coloured.clip(0, 1)
+
+
+def denoising_pair(
+    pictures: PictureFolders, k: int, *, seed: int, size: int, sigma: tuple[float, float], vivid_share: float = 0.0
+) -> Pair:
+    """Return sample k of blind denoising.
+
+    Args:
+        pictures: every picture is equally likely.
+        k: number of the sample.
+        seed: of the run.
+        size: side of the crop.
+        sigma: the noise level is uniform between these, on the scale 0..255.
+        vivid_share: share of the samples whose colours are changed.
+    """
     generator = np.random.Generator(np.random.Philox(key=np.array([seed, k], dtype=np.uint64)))
     clean = random_crop(pictures[int(generator.integers(len(pictures)))], size, generator)
+    if vivid_share and generator.random() < vivid_share:
+        clean = vivid(clean, generator)
     noisy = gaussian_noise(clean, generator.uniform(*sigma), generator)
     return Pair(*(torch.from_numpy(np.ascontiguousarray(a)).permute(2, 0, 1) for a in (clean, noisy)))
 
 
 def denoising_batch(
-    pictures: PictureFolders, first: int, count: int, *, seed: int, size: int, sigma: tuple[float, float]
+    pictures: PictureFolders,
+    first: int,
+    count: int,
+    *,
+    seed: int,
+    size: int,
+    sigma: tuple[float, float],
+    vivid_share: float = 0.0,
 ) -> Pair:
-    """Return samples first … first + count − 1 as one batch in channels-last memory."""
-    pairs = [denoising_pair(pictures, k, seed=seed, size=size, sigma=sigma) for k in range(first, first + count)]
+    """Return samples first … first + count − 1 as one batch in channels-last memory; see `denoising_pair`."""
+    pairs = [
+        denoising_pair(pictures, k, seed=seed, size=size, sigma=sigma, vivid_share=vivid_share)
+        for k in range(first, first + count)
+    ]
     return Pair(*(torch.stack(part).contiguous(memory_format=torch.channels_last) for part in zip(*pairs, strict=True)))

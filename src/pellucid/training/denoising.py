@@ -3,16 +3,16 @@
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pellucid import checkpoints
-from pellucid.data import PictureFolders, denoising_batch
-from pellucid.errors import DataError
+from pellucid.data import Pair, PictureFolders, denoising_batch
+from pellucid.errors import CheckpointError, DataError
 from pellucid.models import Restormer
 from pellucid.training.muon import Muon
 from pellucid.training.recipes import DenoisingRecipe, Phase
@@ -33,6 +33,7 @@ def train_denoiser(
     folders: Sequence[Path],
     run: Path,
     *,
+    start: Path | None = None,
     max_seconds: float = math.inf,
     report_every: int = 50,
     save_every: int = 250,
@@ -44,10 +45,17 @@ def train_denoiser(
     (to go on from) and `log.jsonl`. Sample k depends only on the seed and k, so on a CPU with the same number of
     threads an interrupted run ends with the same bits as an uninterrupted one.
 
+    Args:
+        recipe, folders, run: what to train, on which photographs, and where to keep it.
+        start: weights to begin with instead of random ones.
+        max_seconds: of training, earlier parts of the run counted in.
+        report_every, save_every: steps between calls of `report` and between saves.
+
     Returns:
         The path of the averaged weights.
 
     Raises:
+        CheckpointError: `start` cannot be loaded or is of another network.
         DataError: the folders hold no pictures, `run` holds a run of another recipe, or the loss became infinite.
     """
     pictures = PictureFolders(*folders)
@@ -55,25 +63,18 @@ def train_denoiser(
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"{run} cannot be the folder of a run: {error.strerror}") from error
-    torch.manual_seed(recipe.seed)
-    network, average = Restormer(recipe.network), Restormer(recipe.network).requires_grad_(False)
-    average.load_state_dict(network.state_dict())
-    muon, adam = _optimizers(network, recipe)
-    parts: dict[str, Stateful] = {"network": network, "average": average, "muon": muon, "adam": adam}
-    step, seconds = load_state(run / "state.pt", recipe, parts)
+    trainer = _Trainer(recipe, start)
+    step, seconds = load_state(run / "state.pt", recipe, trainer.parts)
     trim_log(run / "log.jsonl", step)
     started, losses, saved = time.monotonic() - seconds, list[float](), step
 
     while step < recipe.steps and (seconds := time.monotonic() - started) < max_seconds:
-        batch, crop, first = _batch_at(recipe.phases, step)
-        clean, noisy = denoising_batch(pictures, first, batch, seed=recipe.seed, size=crop, sigma=recipe.sigma)
-        loss = (network(noisy) - clean).abs().mean()
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
-        _update((muon, adam), _rate(recipe, step))
+        batch, size, first = _batch_at(recipe.phases, step)
+        pair = denoising_batch(
+            pictures, first, batch, seed=recipe.seed, size=size, sigma=recipe.sigma, vivid_share=recipe.vivid_share
+        )
+        losses.append(trainer.advance(pair, step))
         step += 1
-        _move_average(average, network, recipe.ema, step)
-        losses.append(loss.item())
         if not math.isfinite(losses[-1]):
             raise DataError(f"The run in {run} diverged at step {step}; start a new one with lower learning rates")
         if step % report_every == 0 or step == recipe.steps:
@@ -82,17 +83,50 @@ def train_denoiser(
             report(progress)
             losses.clear()
         if step % save_every == 0:
-            _save(run, recipe, parts, step, seconds)
+            trainer.save(run, step, seconds)
             saved = step
     if step > saved:
-        _save(run, recipe, parts, step, seconds)
+        trainer.save(run, step, seconds)
     return run / "weights.safetensors"
 
 
-def _save(run: Path, recipe: DenoisingRecipe, parts: Mapping[str, Stateful], step: int, seconds: float) -> None:
-    """Write the averaged weights, then the state: a run killed in between repeats some steps and writes both again."""
-    checkpoints.save(cast(nn.Module, parts["average"]), "restormer", run / "weights.safetensors")
-    save_state(run / "state.pt", recipe, parts, step, seconds)
+class _Trainer:
+    """The network of a run, its average and its optimizers."""
+
+    def __init__(self, recipe: DenoisingRecipe, start: Path | None) -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe = recipe
+        self.network, self.average = Restormer(recipe.network), Restormer(recipe.network).requires_grad_(False)
+        if start is not None:
+            self.network.load_state_dict(_starting_weights(start, recipe))
+        self.average.load_state_dict(self.network.state_dict())
+        self.muon, self.adam = _optimizers(self.network, recipe)
+
+    @property
+    def parts(self) -> dict[str, Stateful]:
+        """Everything that has a state."""
+        return {"network": self.network, "average": self.average, "muon": self.muon, "adam": self.adam}
+
+    def advance(self, pair: Pair, step: int) -> float:
+        """Take the step after `step` steps and return its loss."""
+        loss = (self.network(pair.degraded) - pair.clean).abs().mean()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
+        _update((self.muon, self.adam), _rate(self.recipe, step))
+        _move_average(self.average, self.network, self.recipe.ema, step + 1)
+        return loss.item()
+
+    def save(self, run: Path, step: int, seconds: float) -> None:
+        """Write the averaged weights, then the state: a run killed in between repeats some steps and writes both."""
+        checkpoints.save(self.average, "restormer", run / "weights.safetensors")
+        save_state(run / "state.pt", self.recipe, self.parts, step, seconds)
+
+
+def _starting_weights(start: Path, recipe: DenoisingRecipe) -> dict[str, Tensor]:
+    network = checkpoints.load(start)
+    if not isinstance(network, Restormer) or network.config != recipe.network:
+        raise CheckpointError(f"{start} holds another network than the recipe trains")
+    return network.state_dict()
 
 
 def _optimizers(network: nn.Module, recipe: DenoisingRecipe) -> tuple[Muon, torch.optim.AdamW]:

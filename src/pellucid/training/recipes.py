@@ -23,6 +23,7 @@ class DenoisingRecipe:
     Attributes:
         network: what is trained.
         sigma: lowest and highest noise level, drawn uniformly for each crop, on the scale 0..255.
+        vivid_share: share of the crops whose colours are changed, so that pure colours are seen too.
         phases: batch and crop sizes; the last phase's end is the length of the run.
         matrix_lr: peak learning rate of Muon, for convolutions that mix channels.
         other_lr: peak learning rate of AdamW, for all other parameters.
@@ -34,6 +35,7 @@ class DenoisingRecipe:
 
     network: RestormerConfig
     sigma: tuple[float, float] = (0.0, 55.0)
+    vivid_share: float = 0.0
     phases: tuple[Phase, ...]
     matrix_lr: float = 0.007
     other_lr: float = 1e-3
@@ -53,6 +55,16 @@ RECIPES: Mapping[str, DenoisingRecipe] = MappingProxyType(
         "restormer-denoise-s": DenoisingRecipe(
             network=RESTORMER_PRESETS["small"],
             phases=(Phase(4200, 16, 64), Phase(5400, 12, 96), Phase(6000, 8, 128)),
+        ),
+        # Goes on from the weights of the above (`--start`).
+        "restormer-denoise-s-vivid": DenoisingRecipe(
+            network=RESTORMER_PRESETS["small"],
+            vivid_share=0.5,
+            phases=(Phase(700, 8, 128),),
+            matrix_lr=0.002,
+            other_lr=3e-4,
+            ema=0.99,
+            seed=1,
         ),
     }
 )
