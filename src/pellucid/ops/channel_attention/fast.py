@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 _EPSILON = 1e-12
 
@@ -56,7 +57,10 @@ def folded_matrix(statistics: GramStatistics, temperature: Tensor, projection: T
 def apply_matrix(matrix: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
     """Multiply every pixel of v, (B, H, W, C), by its picture's matrix (B, C, C)."""
     B, H, W, _ = v.shape
-    pixels, matrix_t = v.flatten(1, 2), matrix.to(v.dtype).transpose(1, 2)
+    matrix = matrix.to(v.dtype)
+    if B == 1:  # as a 1×1 convolution, which is somewhat faster than the product
+        return F.conv2d(v.permute(0, 3, 1, 2), matrix[0, :, :, None, None], bias).permute(0, 2, 3, 1)
+    pixels, matrix_t = v.flatten(1, 2), matrix.transpose(1, 2)
     out = pixels @ matrix_t if bias is None else torch.baddbmm(bias, pixels, matrix_t)
     return out.view(B, H, W, -1)
 
