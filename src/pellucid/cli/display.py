@@ -97,17 +97,17 @@ def show_facts(facts: dict[str, Any]) -> None:
 
 def show_cards(cards: Sequence[dict[str, Any]], defaults: set[str]) -> None:
     """The bundled weights as a table."""
-    table = Table("weights", "task", "network", "parameters", "CBSD68 PSNR σ 15 / 25 / 50", "s / MP", "licence")
+    table = Table(caption="* the task's default", caption_justify="left")
+    for title in ("weights", "task", "size", "CBSD68 PSNR, dB\nσ 15 / 25 / 50", "s/MP"):
+        table.add_column(title, no_wrap=True)
     for card in cards:
         levels = [row["psnr_rgb"] for row in card["measured"]["CBSD68"] if row["sigma"] > 0]
         table.add_row(
-            card["name"] + (" (default)" if card["name"] in defaults else ""),
+            card["name"] + (" *" if card["name"] in defaults else ""),
             card["task"],
-            card["system"],
-            f"{card['parameters']:,}",
+            f"{card['parameters'] / 1e6:.2f} M",
             " / ".join(f"{psnr:.2f}" for psnr in levels),
             f"{card['seconds_per_megapixel']:.1f}",
-            card["licence"],
         )
     Console().print(table)
 
