@@ -1,6 +1,7 @@
 """Kinds of options that typer does not have."""
 
 import re
+from itertools import pairwise
 from typing import Any
 
 from typer.core import TyperCommand, TyperOption
@@ -18,7 +19,7 @@ class SeveralValues(TyperCommand):
         repeatable = {name for p in self.params if isinstance(p, TyperOption) and p.multiple for name in p.opts}
         spelled_out: list[str] = []
         current = None
-        for previous, arg in zip(["", *args], args, strict=False):
+        for previous, arg in pairwise(["", *args]):
             if arg.startswith("--"):
                 current = arg if arg in repeatable else None
             elif current is not None and previous != current:

@@ -10,7 +10,7 @@ from pellucid.models import RestormerConfig
 
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _MARGIN = 192 * 2**20  # stripes inside layers, the libraries' own buffers, the compressed file
-_LIVE_MAPS = 13  # feature maps of the widest kind, a third of them gaps left by the allocator; see benchmarks/memory.py
+_LIVE_MAPS = 13  # feature maps of the widest kind, with room for gaps that the allocator leaves between them
 _SMALLEST_TILE = 256
 OVERLAP = 64  # pixels shared by neighbouring tiles; the model cards say how little of it shows
 
