@@ -24,7 +24,11 @@ COMMANDS = {
         ["python", "tools/check_budgets.py"],
         ["python", "-m", "pytest", "-q", "tests/test_public_api.py"],
     ],
-    "bench": [["python", "benchmarks/layers.py"], ["python", "benchmarks/denoise.py"]],
+    "bench": [
+        ["python", "benchmarks/layers.py"],
+        ["python", "benchmarks/networks.py"],
+        ["python", "benchmarks/denoise.py"],
+    ],
 }
 
 

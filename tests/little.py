@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pellucid import checkpoints
 from pellucid.images import Picture
-from pellucid.models import Restormer, RestormerConfig
+from pellucid.models.restormer import Restormer, RestormerConfig
 
 LITTLE: dict[str, Any] = {
     "width": 8,

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 import pellucid.layers
-import pellucid.models
 import pellucid.ops
 from checklist import LAYER_QUESTIONS, NETWORK_QUESTIONS, OP_QUESTIONS
 from checkpoint_checklist import CHECKPOINT_QUESTIONS
@@ -51,7 +50,8 @@ def test_everything_public_has_a_row() -> None:
     folder = next(iter(pellucid.ops.__path__))
     ops = {path.parent.name for path in Path(folder).glob("*/reference.py")}
     assert ops == {row.name.split("-")[0] for row in OPS}
-    assert set(pellucid.layers.__all__) == {row.name.split("-")[0] for row in LAYERS}
-    networks = {name for name in pellucid.models.__all__ if f"{name}Config" in pellucid.models.__all__}
+    layers = {name for name, value in vars(pellucid.layers).items() if isinstance(value, type)}
+    assert layers == {row.name.split("-")[0] for row in LAYERS}
+    networks = {system.network.__name__ for system in SYSTEMS.values()}
     assert networks == {row.name.split("-")[0] for row in NETWORKS}
     assert set(SYSTEMS) == {row.system for row in CHECKPOINTS}

@@ -17,7 +17,7 @@ from contracts import GOLDEN
 from pellucid import checkpoints
 from pellucid.checkpoints import restormer
 from pellucid.errors import PellucidError
-from pellucid.models import Restormer, RestormerConfig
+from pellucid.models.restormer import Restormer, RestormerConfig
 
 State = dict[str, Tensor]
 

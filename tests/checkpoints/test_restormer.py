@@ -13,7 +13,7 @@ from contracts import GOLDEN
 from pellucid import checkpoints
 from pellucid.checkpoints import restormer
 from pellucid.errors import PellucidError
-from pellucid.models import RESTORMER_PRESETS, Restormer, RestormerConfig
+from pellucid.models.restormer import RESTORMER_PRESETS, Restormer, RestormerConfig
 from tolerances import assert_close
 
 SMALL: dict[str, Any] = {"width": 8, "blocks": (1, 1, 1, 1), "heads": (1, 2, 2, 4), "refinement": 1}

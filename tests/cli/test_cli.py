@@ -19,7 +19,7 @@ from pellucid.cli.options import parse_duration
 from pellucid.errors import UsageError
 from pellucid.images import Picture
 from pellucid.images.picture import to_floats
-from pellucid.models import RestormerConfig
+from pellucid.models.restormer import RestormerConfig
 from pellucid.training import DenoisingRecipe, Phase
 
 COMMANDS = {

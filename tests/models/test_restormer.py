@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from checklist import randomise
-from pellucid.models import RESTORMER_PRESETS, Restormer, RestormerConfig
+from pellucid.models.restormer import RESTORMER_PRESETS, Restormer, RestormerConfig
 from tolerances import assert_close
 
 TINY: dict[str, Any] = {"width": 4, "blocks": (1, 1, 1), "heads": (1, 2, 2), "refinement": 1, "expansion": 1.5}

@@ -11,7 +11,7 @@ from little import LITTLE
 from pellucid.errors import BudgetError, UsageError
 from pellucid.images import PictureHeader
 from pellucid.images.tiles import plan_tiles
-from pellucid.models import RESTORMER_PRESETS, RestormerConfig
+from pellucid.models.restormer import RESTORMER_PRESETS, RestormerConfig
 from pellucid.tasks.memory import bytes_per_pixel, default_memory, parse_memory, picture_bytes, plan_tile
 
 CONFIGS = [RestormerConfig(**LITTLE), RESTORMER_PRESETS["small"], RESTORMER_PRESETS["base"]]

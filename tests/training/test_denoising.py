@@ -16,7 +16,7 @@ from pellucid import checkpoints
 from pellucid.errors import DataError, PellucidError
 from pellucid.images import Picture
 from pellucid.images.picture import to_floats
-from pellucid.models import Restormer, RestormerConfig
+from pellucid.models.restormer import Restormer, RestormerConfig
 from pellucid.training import DenoisingRecipe, Phase, train_denoiser
 from pellucid.training import denoising as module
 

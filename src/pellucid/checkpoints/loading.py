@@ -10,8 +10,9 @@ import torch
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
-from pellucid.checkpoints.catalogue import SYSTEMS, System
+from pellucid.checkpoints.catalogue import SYSTEMS
 from pellucid.checkpoints.reading import WeightFile, parse_metadata, read_weight_file
+from pellucid.checkpoints.system import System, UnstatedError
 from pellucid.errors import CheckpointError, UsageError
 from pellucid.files import atomic_path
 
@@ -19,12 +20,21 @@ _METADATA_KEY = "pellucid"
 
 
 class Described(NamedTuple):
-    """What a weight file holds: the system, its configuration, and its tensors under our names."""
+    """What a weight file holds.
+
+    Attributes:
+        system: its name in the catalogue.
+        config: its configuration.
+        tensors: those that are used, each once, under our names.
+        official: whether the file is in the authors' layout.
+        dismissed: the authors' name of every other tensor → why it is left out.
+    """
 
     system: str
     config: Any
     tensors: dict[str, Tensor]
     official: bool
+    dismissed: dict[str, str]
 
 
 def create(system: str, *, preset: str) -> nn.Module:
@@ -45,28 +55,56 @@ def create(system: str, *, preset: str) -> nn.Module:
     return SYSTEMS[system].network(presets[preset]).eval()
 
 
-def load(path: str | Path) -> nn.Module:
+def load(path: str | Path, **settings: Any) -> nn.Module:
     """Load a network from a weight file: the authors' or our own; its kind is found from its contents.
 
-    Every tensor of the file is used exactly once. The network is in float32 and in evaluation mode.
+    Every tensor of the file is used exactly once, or named as left out by `describe`. The network is in float32 and in
+    evaluation mode.
+
+    Args:
+        path: safetensors, or a PyTorch file.
+        **settings: what the authors' files leave open, such as num_heads=(2, 4, 6, 8) for a CloFormer of widths that
+            were never published; a file that leaves something open is refused with a sentence that names it.
 
     Raises:
-        CheckpointError: the file cannot be read safely, is of no known system, or does not fit it exactly.
+        CheckpointError: the file cannot be read safely, is of no known system, does not fit it exactly, or leaves
+            something open.
+        UsageError: a setting is not one of the system's.
     """
-    described = describe(path)
+    described = describe(path, **settings)
     with torch.device("meta"):
         network = SYSTEMS[described.system].network(described.config)
-    tensors = {name: tensor.to(torch.float32) for name, tensor in described.tensors.items()}
+    tensors = {
+        name: tensor.to(torch.float32) if tensor.is_floating_point() else tensor
+        for name, tensor in described.tensors.items()
+    }
     network.load_state_dict(tensors, strict=True, assign=True)
     return network.eval().requires_grad_(False)
 
 
-def describe(path: str | Path) -> Described:
-    """Find what a weight file holds; raises as `load` does."""
+def describe(path: str | Path, **settings: Any) -> Described:
+    """Find what a weight file holds; takes and raises what `load` does."""
     path = Path(path)
     weights = read_weight_file(path)
-    described = _describe_own(path, weights) or _describe_official(path, weights)
+    described = _describe_own(path, weights, settings) or _describe_official(path, weights, settings)
     _check_fit(path, described)
+    return described
+
+
+def convert(source: str | Path, target: str | Path, *, overwrite: bool = False, **settings: Any) -> Described:
+    """Write the authors' weights as safetensors that hold their configuration, for `load` to need nothing else.
+
+    Args:
+        source, settings: as for `load`.
+        target: the safetensors file.
+        overwrite: replace the target if it exists, only when the new file is whole.
+
+    Raises:
+        CheckpointError, UsageError: as `load` does.
+        PellucidError: the target exists, or cannot be written.
+    """
+    described = describe(source, **settings)
+    _write(described.tensors, described.system, described.config, Path(target), overwrite=overwrite)
     return described
 
 
@@ -76,40 +114,62 @@ def save(network: nn.Module, system: str, path: str | Path, *, dtype: torch.dtyp
     Raises:
         PellucidError: the file cannot be written.
     """
-    config = asdict(cast(Any, network).config)
-    tensors = {name: t.detach().to("cpu", dtype).contiguous() for name, t in network.state_dict().items()}
-    metadata = {_METADATA_KEY: json.dumps({"system": system, "config": config})}
-    with atomic_path(Path(path), overwrite=True) as temporary:
-        temporary.write_bytes(to_bytes(tensors, metadata))
+    tensors = {
+        name: tensor.detach().to("cpu", dtype if tensor.is_floating_point() else tensor.dtype)
+        for name, tensor in network.state_dict().items()
+    }
+    _write(tensors, system, cast(Any, network).config, Path(path), overwrite=True)
 
 
-def _describe_own(path: Path, weights: WeightFile) -> Described | None:
+def _write(tensors: Mapping[str, Tensor], system: str, config: Any, path: Path, *, overwrite: bool) -> None:
+    # Copies, since safetensors refuses tensors that share memory.
+    content = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
+    metadata = {_METADATA_KEY: json.dumps({"system": system, "config": asdict(config)})}
+    with atomic_path(path, overwrite=overwrite) as temporary:
+        temporary.write_bytes(to_bytes(content, metadata))
+
+
+def _describe_own(path: Path, weights: WeightFile, settings: Mapping[str, Any]) -> Described | None:
     stored = parse_metadata(path, weights.metadata, _METADATA_KEY)
     if stored is None:
         return None
     system, fields = stored.get("system"), stored.get("config")
     if not isinstance(system, str) or system not in SYSTEMS or not isinstance(fields, dict):
         raise CheckpointError(f"{path} is of a system that this version does not know: {system!r}")
-    values = {
-        name: tuple(cast(list[object], value)) if isinstance(value, list) else value
-        for name, value in cast(dict[str, object], fields).items()
-    }
+    if settings:
+        raise UsageError(f"{path} holds its own configuration, so {', '.join(settings)} cannot be given")
     try:
-        config = SYSTEMS[system].config(**values)
-    except (TypeError, ValueError, OverflowError) as error:
+        config = SYSTEMS[system].config(**_with_tuples(cast(dict[str, object], fields)))
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise CheckpointError(f"{path} holds a configuration that does not make sense: {error}") from error
-    return Described(system, config, weights.tensors, official=False)
+    return Described(system, config, weights.tensors, official=False, dismissed={})
 
 
-def _describe_official(path: Path, weights: WeightFile) -> Described:
+def _with_tuples(fields: Mapping[str, object]) -> dict[str, object]:
+    """Turn the lists of JSON into the tuples that they were."""
+
+    def frozen(value: object) -> object:
+        return tuple(frozen(item) for item in cast(list[object], value)) if isinstance(value, list) else value
+
+    return {name: frozen(value) for name, value in fields.items()}
+
+
+def _describe_official(path: Path, weights: WeightFile, settings: Mapping[str, Any]) -> Described:
     for name, system in SYSTEMS.items():
         if system.recognise(weights.tensors):
+            if unknown := settings.keys() - set(system.settings):
+                known = ", ".join(system.settings) or "no settings"
+                raise UsageError(f"{path} holds {system.title}, which takes {known}, not {', '.join(sorted(unknown))}")
+            dismissed = {name: why for name in weights.tensors if (why := system.dismiss(name)) is not None}
             try:
-                config = system.infer_config(weights.tensors)
-                tensors = _renamed(system, config, weights.tensors)
-            except (KeyError, ValueError, IndexError, TypeError, OverflowError) as error:
+                config = system.infer_config(weights.tensors, **settings)
+                used = {name: tensor for name, tensor in weights.tensors.items() if name not in dismissed}
+                tensors = _renamed(system, config, used)
+            except UnstatedError as error:
+                raise CheckpointError(f"{path} holds {system.title} but does not say everything: {error}") from error
+            except (KeyError, ValueError, IndexError, TypeError, OverflowError, ZeroDivisionError) as error:
                 raise CheckpointError(f"{path} looks like {system.title} but is not whole: {error}") from error
-            return Described(name, config, tensors, official=True)
+            return Described(name, config, tensors, official=True, dismissed={**weights.dismissed, **dismissed})
     titles = ", ".join(system.title for system in SYSTEMS.values())
     raise CheckpointError(f"{path} holds weights of no known network ({titles})")
 
@@ -118,7 +178,10 @@ def _renamed(system: System, config: object, tensors: Mapping[str, Tensor]) -> d
     """Return the tensors under our names; those with no place keep theirs, for the check to name them."""
     with torch.device("meta"):
         ours = {system.official_name(name): name for name in system.network(config).state_dict()}
-    return {ours.get(name, name): tensor for name, tensor in tensors.items()}
+    return {
+        ours.get(name, name): system.adapt(ours[name], tensor) if name in ours else tensor
+        for name, tensor in tensors.items()
+    }
 
 
 def _check_fit(path: Path, described: Described) -> None:
@@ -134,10 +197,11 @@ def _check_fit(path: Path, described: Described) -> None:
         )
     for name, tensor in expected.items():
         found = described.tensors[name]
-        if tensor.shape != found.shape or not found.is_floating_point():
+        if tensor.shape != found.shape or tensor.is_floating_point() != found.is_floating_point():
+            kind = "floating-point numbers" if tensor.is_floating_point() else str(tensor.dtype)
             raise CheckpointError(
                 f"{path} does not fit {title}: {name} is {tuple(found.shape)} of {found.dtype} "
-                f"and should be {tuple(tensor.shape)} of floating-point numbers"
+                f"and should be {tuple(tensor.shape)} of {kind}"
             )
-        if not bool(torch.isfinite(found.to(torch.float32)).all()):
+        if found.is_floating_point() and not bool(torch.isfinite(found.to(torch.float32)).all()):
             raise CheckpointError(f"{path} is damaged: {name} holds values that are not finite numbers")

@@ -13,15 +13,23 @@ from torch import Tensor
 
 from pellucid.errors import CheckpointError
 
-_WRAPPERS = ("params_ema", "params", "state_dict", "model")
-_PREFIX = "module."
+_WRAPPERS = ("params_ema", "params", "state_dict", "model_weight", "denoiser", "model")
+_PREFIXES = ("module.", "model.", "bsn.")  # of all names: parallel training, or a network inside another module
+_GENERATOR = "model_g."  # of the network, where its discriminator and losses are in the same file
 
 
 class WeightFile(NamedTuple):
-    """The tensors of a file under their names, and the text stored beside them (safetensors only)."""
+    """The tensors of a file under their names.
+
+    Attributes:
+        tensors: those of the network.
+        metadata: the text stored beside them (safetensors only).
+        dismissed: the name of every other tensor → why it is left out.
+    """
 
     tensors: dict[str, Tensor]
     metadata: dict[str, str]
+    dismissed: dict[str, str]
 
 
 def read_weight_file(path: Path) -> WeightFile:
@@ -29,7 +37,8 @@ def read_weight_file(path: Path) -> WeightFile:
 
     PyTorch files go through torch's restricted loader, which builds tensors and plain containers and nothing else; a
     file that needs more is refused, never loaded another way. The wrappers in which training code saves weights
-    (`params`, `params_ema`, `state_dict`, `model`, a `module.` prefix) are taken off.
+    (`params`, `state_dict`, `model`, …) and prefixes of all names (`module.`, `model.`, …) are taken off; where a
+    network was saved with its discriminator and losses, only the network is kept.
 
     Raises:
         CheckpointError: the file is missing, damaged, of another kind, holds anything but named tensors, or would run
@@ -42,17 +51,18 @@ def read_weight_file(path: Path) -> WeightFile:
         raise CheckpointError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if not start:
         raise CheckpointError(f"{path} is empty")
-    weights = _read_safetensors(path) if start[8:9] == b"{" else WeightFile(_read_torch(path), {})
-    if not weights.tensors:
+    tensors, metadata = _read_safetensors(path) if start[8:9] == b"{" else (_read_torch(path), {})
+    kept, dismissed = _without_prefix(tensors)
+    if not kept:
         raise CheckpointError(f"{path} holds no tensors")
-    return weights
+    return WeightFile(kept, metadata, dismissed)
 
 
-def _read_safetensors(path: Path) -> WeightFile:
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(path, framework="pt") as file:  # pyright: ignore[reportUnknownVariableType] - not annotated
             names, metadata = cast(list[str], file.keys()), cast(dict[str, str] | None, file.metadata())
-            return WeightFile({name: file.get_tensor(name) for name in names}, metadata or {})
+            return {name: file.get_tensor(name) for name in names}, metadata or {}
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"{path} is not a whole safetensors file: {error}") from error
 
@@ -74,7 +84,7 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
 
 
 def _unwrapped(path: Path, loaded: object) -> dict[str, Tensor]:
-    """Take wrappers and the prefix of parallel training off, and check that named tensors are left."""
+    """Take wrappers off, and check that named tensors are left."""
     for wrapper in _WRAPPERS:
         if isinstance(loaded, Mapping) and isinstance(cast(Mapping[object, object], loaded).get(wrapper), Mapping):
             loaded = cast(Mapping[object, object], loaded)[wrapper]
@@ -87,9 +97,18 @@ def _unwrapped(path: Path, loaded: object) -> dict[str, Tensor]:
         if value.layout != torch.strided or value.device.type != "cpu":
             raise CheckpointError(f"{path} holds {name!r} in a form that weights do not have")
         tensors[name] = value
-    if tensors and all(name.startswith(_PREFIX) for name in tensors):
-        tensors = {name.removeprefix(_PREFIX): tensor for name, tensor in tensors.items()}
     return tensors
+
+
+def _without_prefix(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Take off what stands before every name; return what is the network's, and why the rest is not."""
+    dismissed: dict[str, str] = {}
+    if any(name.startswith(_GENERATOR) for name in tensors):
+        dismissed = {name: "serves training only" for name in tensors if not name.startswith(_GENERATOR)}
+        tensors = {name.removeprefix(_GENERATOR): t for name, t in tensors.items() if name.startswith(_GENERATOR)}
+    while tensors and (prefix := next((p for p in _PREFIXES if all(n.startswith(p) for n in tensors)), None)):
+        tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    return tensors, dismissed
 
 
 def parse_metadata(path: Path, metadata: Mapping[str, str], key: str) -> dict[str, object] | None:

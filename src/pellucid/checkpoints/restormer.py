@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from pellucid.models.restormer import RestormerConfig
+from pellucid.checkpoints.system import System
+from pellucid.models.restormer import RESTORMER_PRESETS, Restormer, RestormerConfig
 
 _STAGES = {
     "encoders.0": "encoder_level1",
@@ -114,3 +115,20 @@ def _expansion(hidden_and_channels: list[tuple[int, int]]) -> float:
         if fits(candidate):
             return candidate
     raise ValueError("the feed-forward widths of the levels do not share one expansion factor")
+
+
+def _input_rule(config: RestormerConfig) -> str:
+    return f"any size, padded inside to a multiple of {config.multiple}; values 0..1"
+
+
+SYSTEM = System(
+    title="Restormer",
+    network=Restormer,
+    config=RestormerConfig,
+    presets=RESTORMER_PRESETS,
+    recognise=recognise,
+    infer_config=infer_config,
+    official_name=official_name,
+    input_rule=_input_rule,
+    licence="The authors' weights are for non-commercial use.",
+)

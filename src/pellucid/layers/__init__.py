@@ -1,17 +1,12 @@
-"""Drop-in layers: each takes and returns (B, C, H, W) of any height and width; channels-last is the fast format."""
+"""Drop-in layers: each takes and returns (B, C, H, W) of any height and width; channels-last is the fast format.
 
-from pellucid.layers.gdfn import GDFN
-from pellucid.layers.mdta import MDTA
-from pellucid.layers.norm import BiasFreeLayerNorm, ChannelLayerNorm
-from pellucid.layers.patches import OverlapPatchEmbed
-from pellucid.layers.resample import PixelShuffleUpsample, PixelUnshuffleDownsample
+`X as X` makes a name public; a line for each file, so that a new paper adds one.
+"""
 
-__all__ = [
-    "GDFN",
-    "MDTA",
-    "BiasFreeLayerNorm",
-    "ChannelLayerNorm",
-    "OverlapPatchEmbed",
-    "PixelShuffleUpsample",
-    "PixelUnshuffleDownsample",
-]
+from pellucid.layers.gdfn import GDFN as GDFN
+from pellucid.layers.mdta import MDTA as MDTA
+from pellucid.layers.norm import BiasFreeLayerNorm as BiasFreeLayerNorm
+from pellucid.layers.norm import ChannelLayerNorm as ChannelLayerNorm
+from pellucid.layers.patches import OverlapPatchEmbed as OverlapPatchEmbed
+from pellucid.layers.resample import PixelShuffleUpsample as PixelShuffleUpsample
+from pellucid.layers.resample import PixelUnshuffleDownsample as PixelUnshuffleDownsample

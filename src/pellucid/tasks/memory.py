@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from pellucid.errors import BudgetError, UsageError
 from pellucid.images import Picture, PictureHeader
-from pellucid.models import RestormerConfig
+from pellucid.models.restormer import RestormerConfig
 
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _MARGIN = 192 * 2**20  # stripes inside layers, the libraries' own buffers, the compressed file

@@ -13,7 +13,7 @@ from pellucid import checkpoints
 from pellucid.errors import PellucidError, UsageError
 from pellucid.images import Picture, PictureHeader, read_header, read_picture
 from pellucid.images.tiles import plan_tiles, process_tiles
-from pellucid.models import Restormer
+from pellucid.models.restormer import Restormer
 from pellucid.tasks.memory import default_memory, parse_memory, plan_tile
 from pellucid.tasks.weights import default_weights, find_weights
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pellucid import checkpoints
 from pellucid.data import Pair, PictureFolders, denoising_batch
 from pellucid.errors import CheckpointError, DataError
-from pellucid.models import Restormer
+from pellucid.models.restormer import Restormer
 from pellucid.training.muon import Muon
 from pellucid.training.recipes import DenoisingRecipe, Phase
 from pellucid.training.state import Stateful, load_state, save_state, trim_log

@@ -1,17 +1,12 @@
-"""Every op, layer, network and golden checkpoint that answers the checklist.
-
-To add one, add a row to OPS, LAYERS, NETWORKS or CHECKPOINTS; `test_contracts.py` asks each row every question that
-`checklist.py` has for its kind, and fails while something public has no row.
-"""
+"""Restormer answers the checklist with these."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from contracts.rows import CheckpointRow, ModuleRow, OpRow, randn
 from pellucid.layers import (
     GDFN,
     MDTA,
@@ -21,7 +16,7 @@ from pellucid.layers import (
     PixelShuffleUpsample,
     PixelUnshuffleDownsample,
 )
-from pellucid.models import Restormer, RestormerConfig
+from pellucid.models.restormer import Restormer, RestormerConfig
 from pellucid.ops.bias_free_norm import bias_free_norm
 from pellucid.ops.bias_free_norm import fast as bias_free_norm_fast
 from pellucid.ops.bias_free_norm import reference as bias_free_norm_reference
@@ -32,72 +27,15 @@ from pellucid.ops.gated_depthwise import fast as gated_depthwise_fast
 from pellucid.ops.gated_depthwise import gated_depthwise
 from pellucid.ops.gated_depthwise import reference as gated_depthwise_reference
 
-GOLDEN = Path(__file__).parent / "golden"
-
-
-@dataclass(frozen=True, kw_only=True)
-class OpRow:
-    """An op.
-
-    Attributes:
-        op: the public function; `reference` and `fast` those of its modules, called with the same arguments.
-        inputs: (batch, height, width) → all arguments, tensors in float64; pictures are (B, H, W, C).
-        pictures: how many of the leading arguments have a batch axis.
-        fast_dtypes: those in which `fast` itself must run; `op` must take any.
-    """
-
-    name: str
-    op: Callable[..., Tensor]
-    reference: Callable[..., Tensor]
-    fast: Callable[..., Tensor]
-    inputs: Callable[[int, int, int], tuple[Any, ...]]
-    pictures: int
-    fast_dtypes: tuple[torch.dtype, ...] = (torch.float64, torch.float32)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModuleRow:
-    """A layer or network.
-
-    Attributes:
-        make: builds it, small.
-        channels: channels of the input, which is (B, C, H, W).
-        result: (height, width) → shape of the output without the batch.
-        sizes: heights and widths it must take; the last is used where one is enough, and has 17 rows or more so that
-            it can be cut into stripes.
-    """
-
-    name: str
-    make: Callable[[], nn.Module]
-    channels: int
-    result: Callable[[int, int], tuple[int, ...]]
-    sizes: tuple[tuple[int, int], ...] = ((1, 1), (1, 5), (7, 2), (19, 11))
-
-
-@dataclass(frozen=True, kw_only=True)
-class CheckpointRow:
-    """A golden file in `golden/`: NAME.pth as the authors save it, NAME.io.safetensors with `input` and `output`."""
-
-    name: str
-    system: str
-
-    @property
-    def path(self) -> Path:
-        return GOLDEN / f"{self.name}.pth"
-
-
-def _randn(*shape: int) -> Tensor:
-    return torch.randn(shape, dtype=torch.float64)
-
 
 def _attention_inputs(batch: int, height: int, width: int, *, bias: bool) -> tuple[Any, ...]:
-    q, k, v = (_randn(batch, height, width, 6) for _ in range(3))
-    return q, k, v, 1 + _randn(2, 1, 1), _randn(5, 6), _randn(5) if bias else None
+    q, k, v = (randn(batch, height, width, 6) for _ in range(3))
+    return q, k, v, 1 + randn(2, 1, 1), randn(5, 6), randn(5) if bias else None
 
 
 def _gate_inputs(batch: int, height: int, width: int, *, bias: bool) -> tuple[Any, ...]:
-    t1, t2 = (_randn(batch, height, width, 6) for _ in range(2))
-    return t1, t2, _randn(6, 1, 3, 3), _randn(6, 1, 3, 3), *((_randn(6), _randn(6)) if bias else (None, None))
+    t1, t2 = (randn(batch, height, width, 6) for _ in range(2))
+    return t1, t2, randn(6, 1, 3, 3), randn(6, 1, 3, 3), *((randn(6), randn(6)) if bias else (None, None))
 
 
 _ONEDNN_DTYPES = (torch.float32,) if torch.backends.mkldnn.is_available() else ()
@@ -114,7 +52,7 @@ OPS = (
         op=bias_free_norm,
         reference=bias_free_norm_reference.bias_free_norm,
         fast=bias_free_norm_fast.bias_free_norm,
-        inputs=lambda B, H, W: (_randn(B, H, W, 6) + 1, _randn(6), 1e-5),
+        inputs=lambda B, H, W: (randn(B, H, W, 6) + 1, randn(6), 1e-5),
         pictures=1,
     ),
     OpRow(
@@ -200,3 +138,23 @@ CHECKPOINTS = (
     CheckpointRow(name="restormer_color_biasfree", system="restormer"),
     CheckpointRow(name="restormer_gray_withbias", system="restormer"),
 )
+PUBLIC = {
+    "pellucid.layers": [
+        "GDFN",
+        "MDTA",
+        "BiasFreeLayerNorm",
+        "ChannelLayerNorm",
+        "OverlapPatchEmbed",
+        "PixelShuffleUpsample",
+        "PixelUnshuffleDownsample",
+    ],
+    "pellucid.ops.bias_free_norm": ["bias_free_norm"],
+    "pellucid.ops.channel_attention": [
+        "GramStatistics",
+        "apply_matrix",
+        "channel_attention",
+        "folded_matrix",
+        "gram_statistics",
+    ],
+    "pellucid.ops.gated_depthwise": ["gated_depthwise"],
+}

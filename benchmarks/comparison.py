@@ -1,0 +1,97 @@
+"""Our layers and networks against the plain equations: parity first, then speed in turn, then peak memory."""
+
+import functools
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pellucid.cli.process import keep_freed_memory
+from plain import PAPERS
+from plain.cases import Case, plain_equations
+from timing import extra_peak_bytes, time_in_turn
+
+RESULTS = Path(__file__).parent / "results"
+TOLERANCE = 1e-5  # of the largest value, in float32
+
+
+def prepared(paper: str, case: Case, fast: bool) -> Callable[[], torch.Tensor]:
+    """Return a call of the case on random input: ours in channels-last memory, or the plain equations.
+
+    What a first call loads is loaded by one on a small input, so that it does not count as the case's memory.
+    """
+    torch.set_grad_enabled(False)
+    torch.manual_seed(0)
+    module = case.make().eval().requires_grad_(False)
+    x = torch.randn(case.shape)
+    if not fast:
+        return functools.partial(_run_plainly, paper, module, x)
+    return functools.partial(
+        module.to(memory_format=torch.channels_last), x.contiguous(memory_format=torch.channels_last)
+    )
+
+
+def _run_plainly(paper: str, module: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+    with plain_equations(PAPERS[paper].PLAIN):
+        return module(x)
+
+
+def prepared_by_name(paper: str, kind: str, name: str, fast: bool) -> Callable[[], object]:
+    """Build one case in a fresh process, ready to be called."""
+    keep_freed_memory()
+    case = next(case for case in getattr(PAPERS[paper], kind) if case.name == name)
+    return prepared(paper, case, fast)
+
+
+def compare(paper: str, kind: str, case: Case, rounds: int) -> dict[str, float]:
+    """Measure one case.
+
+    Raises:
+        ArithmeticError: ours differs from the plain equations.
+    """
+    calls = {"plain": prepared(paper, case, fast=False), "ours": prepared(paper, case, fast=True)}
+    expected, actual = calls["plain"](), calls["ours"]()
+    error = float((actual - expected).abs().max() / expected.abs().max())
+    if not error <= TOLERANCE:
+        raise ArithmeticError(f"{case.name} differs from the plain equations by {error:.1e}; nothing is reported")
+    seconds = time_in_turn(calls, rounds)
+    memory = {
+        name: extra_peak_bytes(functools.partial(prepared_by_name, paper, kind, case.name, name == "ours"))
+        for name in calls
+    }
+    return {
+        "relative_error": error,
+        **{f"{name}_ms": 1e3 * value for name, value in seconds.items()},
+        **{f"{name}_mib": value / 2**20 for name, value in memory.items()},
+        "speedup": seconds["plain"] / seconds["ours"],
+        "memory_share": memory["ours"] / memory["plain"],
+    }
+
+
+def main(kind: str, rounds: int, names: Sequence[str]) -> int:
+    """Print, save and return 1 where parity is red. `names` choose cases; without any, all are measured."""
+    keep_freed_memory()
+    results: dict[str, Any] = {}
+    for paper, module in PAPERS.items():
+        for case in getattr(module, kind):
+            if names and case.name not in names:
+                continue
+            try:
+                row = compare(paper, kind, case, rounds)
+            except ArithmeticError as error:
+                print(error, file=sys.stderr)
+                return 1
+            results[case.name] = {"paper": paper, "shape": case.shape, **row}
+            print(
+                f"{case.name:24} plain {row['plain_ms']:7.1f} ms, {row['plain_mib']:5.0f} MiB;  "
+                f"ours {row['ours_ms']:7.1f} ms, {row['ours_mib']:5.0f} MiB;  "
+                f"{row['speedup']:.2f}× as fast, {row['memory_share']:.0%} of the memory",
+                flush=True,
+            )
+    if not names:
+        content = {"threads": torch.get_num_threads(), "torch": torch.__version__, **results}
+        (RESULTS / f"{kind.lower()}.json").write_text(json.dumps(content, indent=1) + "\n")
+    return 0
