@@ -19,6 +19,7 @@ NAMES = {
         "Described",
         "System",
         "convert",
+        "count_parameters",
         "create",
         "describe",
         "load",

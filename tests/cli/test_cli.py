@@ -9,13 +9,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 import typer
 
 import pellucid
+from contracts import GOLDEN
 from little import LITTLE, little_picture, smooth_pixels
 from pellucid import training
 from pellucid.cli import app
-from pellucid.cli.options import parse_duration
+from pellucid.cli.options import parse_duration, parse_settings
 from pellucid.errors import UsageError
 from pellucid.images import Picture
 from pellucid.images.picture import to_floats
@@ -37,7 +39,8 @@ COMMANDS = {
         "--json",
     ],
     "models": ["--json"],
-    "info": ["FILE", "--json"],
+    "info": ["FILE", "--set", "--json"],
+    "convert": ["OFFICIAL", "OUT", "--set", "--overwrite"],
     "train": ["RECIPE", "--data", "--out", "--start", "--max-time"],
     "eval": ["denoise", "--data", "--sigma", "--weights", "--memory", "--device", "--out", "--json"],
 }
@@ -291,3 +294,46 @@ def test_models(run):
     text = run("models")
     assert text.code == 0
     assert "restormer: base, " in text.out
+
+
+def test_convert_stores_the_configuration(run, tmp_path):
+    official, own = GOLDEN / "restormer_gray_withbias.pth", tmp_path / "own.safetensors"
+    result = run("convert", official, own)
+    assert result.code == 0
+    assert result.out == f"{own}: Restormer, {len(pellucid.load(own).state_dict())} tensors used, 0 left out\n"
+    for name, tensor in pellucid.load(official).state_dict().items():
+        assert torch.equal(tensor, pellucid.load(own).state_dict()[name])
+    content = own.read_bytes()
+    result = run("convert", official, own)
+    assert (result.code, own.read_bytes()) == (1, content)
+    assert "own.safetensors" in result.sentence
+    assert run("convert", official, own, "--overwrite").code == 0
+
+
+@pytest.mark.parametrize("setting", ["width", "width=", "=3", "width=print(1)", "1a=3", "width=(", "a b=3"])
+def test_a_setting_that_is_none_is_a_sentence(run, tmp_path, setting):
+    official = GOLDEN / "restormer_gray_withbias.pth"
+    for command in (["info", official], ["convert", official, tmp_path / "own.safetensors"]):
+        result = run(*command, "--set", setting)
+        assert result.code == 2
+        assert repr(setting) in result.sentence
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_settings_are_read_as_python_writes_them():
+    texts = ["num_heads=2,4", "stripe_size=(8, None)", "window_size=16", "stripe_shift=True"]
+    assert parse_settings(texts) == {
+        "num_heads": (2, 4),
+        "stripe_size": (8, None),
+        "window_size": 16,
+        "stripe_shift": True,
+    }
+
+
+def test_a_setting_that_the_system_does_not_take_is_a_sentence(run, weights):
+    result = run("info", GOLDEN / "restormer_gray_withbias.pth", "--set", "heads=2")
+    assert (result.code, result.out) == (2, "")
+    assert "takes no settings, not heads" in result.sentence
+    result = run("info", weights, "--set", "heads=2")
+    assert (result.code, result.out) == (2, "")
+    assert "holds its own configuration" in result.sentence

@@ -1,8 +1,19 @@
 """Weight files: the authors' and our own, read without running code, loaded strictly."""
 
 from pellucid.checkpoints.catalogue import SYSTEMS
-from pellucid.checkpoints.loading import Described, convert, create, describe, load, save
+from pellucid.checkpoints.loading import Described, convert, count_parameters, create, describe, load, save
 from pellucid.checkpoints.reading import read_weight_file
 from pellucid.checkpoints.system import System
 
-__all__ = ["SYSTEMS", "Described", "System", "convert", "create", "describe", "load", "read_weight_file", "save"]
+__all__ = [
+    "SYSTEMS",
+    "Described",
+    "System",
+    "convert",
+    "count_parameters",
+    "create",
+    "describe",
+    "load",
+    "read_weight_file",
+    "save",
+]

@@ -91,6 +91,13 @@ def describe(path: str | Path, **settings: Any) -> Described:
     return described
 
 
+def count_parameters(described: Described) -> int:
+    """Return the number of trainable parameters of the network that a weight file holds."""
+    with torch.device("meta"):
+        network = SYSTEMS[described.system].network(described.config)
+    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+
+
 def convert(source: str | Path, target: str | Path, *, overwrite: bool = False, **settings: Any) -> Described:
     """Write the authors' weights as safetensors that hold their configuration, for `load` to need nothing else.
 

@@ -3,6 +3,7 @@
 import json
 import pickle
 import warnings
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -16,6 +17,29 @@ from pellucid.errors import CheckpointError
 _WRAPPERS = ("params_ema", "params", "state_dict", "model_weight", "denoiser", "model")
 _PREFIXES = ("module.", "model.", "bsn.")  # of all names: parallel training, or a network inside another module
 _GENERATOR = "model_g."  # of the network, where its discriminator and losses are in the same file
+
+# What training code stores beside the weights: its settings, as objects of these classes and of those inside them.
+_SETTINGS_OBJECTS = (
+    "argparse.Namespace",
+    "yacs.config.CfgNode",
+    "omegaconf.dictconfig.DictConfig",
+    "omegaconf.listconfig.ListConfig",
+    "omegaconf.base.ContainerMetadata",
+    "omegaconf.base.Metadata",
+    "omegaconf.nodes.AnyNode",
+    "typing.Any",
+    "collections.defaultdict",
+    "builtins.dict",
+    "builtins.int",
+    "builtins.list",
+)
+
+
+class _StandIn:
+    """Takes the place of a class that a file names: whatever it is called with, it makes an empty dictionary."""
+
+    def __new__(cls, *_: object) -> OrderedDict[str, object]:
+        return OrderedDict()
 
 
 class WeightFile(NamedTuple):
@@ -36,9 +60,10 @@ def read_weight_file(path: Path) -> WeightFile:
     """Read a safetensors or PyTorch weight file.
 
     PyTorch files go through torch's restricted loader, which builds tensors and plain containers and nothing else; a
-    file that needs more is refused, never loaded another way. The wrappers in which training code saves weights
-    (`params`, `state_dict`, `model`, …) and prefixes of all names (`module.`, `model.`, …) are taken off; where a
-    network was saved with its discriminator and losses, only the network is kept.
+    file that needs more is refused, never loaded another way. Settings that training code stores beside the weights as
+    objects (argparse, yacs, omegaconf) become empty dictionaries; their classes are not even imported. The wrappers in
+    which training code saves weights (`params`, `state_dict`, `model`, …) and prefixes of all names (`module.`,
+    `model.`, …) are taken off; where a network was saved with its discriminator and losses, only the network is kept.
 
     Raises:
         CheckpointError: the file is missing, damaged, of another kind, holds anything but named tensors, or would run
@@ -69,8 +94,9 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 def _read_torch(path: Path) -> dict[str, Tensor]:
     try:
+        stand_ins = torch.serialization.safe_globals([(_StandIn, name) for name in _SETTINGS_OBJECTS])
         # An open file, since torch chooses another reader by a path's suffix; its warnings advise programmers.
-        with path.open("rb") as file, warnings.catch_warnings():
+        with path.open("rb") as file, warnings.catch_warnings(), stand_ins:
             warnings.simplefilter("ignore")
             loaded: object = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

@@ -10,7 +10,7 @@ import typer
 
 from pellucid import __version__
 from pellucid.cli import display
-from pellucid.cli.options import SeveralValues, parse_duration
+from pellucid.cli.options import SeveralValues, parse_duration, parse_settings
 
 app = typer.Typer(
     name="pellucid",
@@ -28,6 +28,10 @@ Memory = Annotated[
     str | None, typer.Option(metavar="SIZE", help="Stay within this, such as 2GiB [half of free memory].")
 ]
 Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="What the authors' weights leave open, as num_heads=2,4,6,8."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
@@ -98,16 +102,19 @@ def models(as_json: Json = False) -> None:
 
 @app.command()
 def info(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A picture or a weight file.")], as_json: Json = False
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A picture or a weight file.")],
+    settings: Settings = None,
+    as_json: Json = False,
 ) -> None:
     """Say what a picture or a weight file holds."""
-    facts = (
-        _describe_weights(file) if file.suffix.lower() in {".safetensors", ".pth", ".pt"} else _describe_picture(file)
-    )
+    facts = _describe_weights(file, settings) if file.suffix.lower() in _WEIGHT_SUFFIXES else _describe_picture(file)
     if as_json:
         typer.echo(json.dumps(facts))
     else:
         display.show_facts(facts)
+
+
+_WEIGHT_SUFFIXES = {".safetensors", ".pth", ".pt", ".ckpt", ".bin"}
 
 
 def _describe_picture(file: Path) -> dict[str, Any]:
@@ -116,20 +123,36 @@ def _describe_picture(file: Path) -> dict[str, Any]:
     return asdict(read_header(file))
 
 
-def _describe_weights(file: Path) -> dict[str, Any]:
-    from pellucid.checkpoints import SYSTEMS, describe
+def _describe_weights(file: Path, settings: list[str] | None) -> dict[str, Any]:
+    from pellucid.checkpoints import SYSTEMS, count_parameters, describe
 
-    described = describe(file)
+    described = describe(file, **parse_settings(settings or []))
     system = SYSTEMS[described.system]
     return {
         "system": system.title,
-        "parameters": sum(tensor.numel() for tensor in described.tensors.values()),
-        "tensors": len(described.tensors),
+        "parameters": count_parameters(described),
+        "tensors_used": len(described.tensors),
+        "tensors_left_out": described.dismissed,
         "origin": "the authors' layout" if described.official else "pellucid",
         "configuration": asdict(described.config),
-        "input": f"any size, padded inside to a multiple of {described.config.multiple}; values 0..1",
+        "input": system.input_rule(described.config),
         "licence": system.licence if described.official else "see the model card",
     }
+
+
+@app.command()
+def convert(
+    official: Annotated[Path, typer.Argument(metavar="OFFICIAL", help="The authors' weight file.")],
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="The safetensors file to write.")],
+    settings: Settings = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
+) -> None:
+    """Store the authors' weights as safetensors with their configuration, so that nothing is left open."""
+    from pellucid import checkpoints
+
+    described = checkpoints.convert(official, output, overwrite=overwrite, **parse_settings(settings or []))
+    title = checkpoints.SYSTEMS[described.system].title
+    typer.echo(f"{output}: {title}, {len(described.tensors)} tensors used, {len(described.dismissed)} left out")
 
 
 @app.command()

@@ -87,12 +87,12 @@ def show_outcome(outcome: "Outcome", *, as_json: bool) -> None:
 def show_facts(facts: dict[str, Any]) -> None:
     """Names and values, one to a line; nested ones indented."""
     for name, value in facts.items():
-        if isinstance(value, dict):
-            typer.echo(f"{name}:")
+        if isinstance(value, dict) and value:
+            typer.echo(f"{name.replace('_', ' ')}:")
             for inner, inner_value in cast(dict[str, Any], value).items():
                 typer.echo(f"  {inner}: {inner_value}")
         else:
-            typer.echo(f"{name.replace('_', ' ')}: {value}")
+            typer.echo(f"{name.replace('_', ' ')}: {'none' if value == {} else value}")
 
 
 def show_cards(cards: Sequence[dict[str, Any]], defaults: set[str]) -> None:

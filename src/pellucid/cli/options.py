@@ -1,6 +1,8 @@
 """Kinds of options that typer does not have."""
 
+import ast
 import re
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
@@ -38,3 +40,21 @@ def parse_duration(text: str) -> float:
     if match is None:
         raise UsageError(f"{text!r} is not a time; write it as 90s, 45m or 2h")
     return float(match[1]) * _SECONDS[match[2]]
+
+
+def parse_settings(texts: Iterable[str]) -> dict[str, object]:
+    """Read settings such as "num_heads=(2, 4, 6, 8)" or "stripe_size=8,None": a name and a value as Python writes it.
+
+    Raises:
+        UsageError: a text is not that.
+    """
+    settings: dict[str, object] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        try:
+            if not (equals and name.strip().isidentifier()):
+                raise ValueError
+            settings[name.strip()] = ast.literal_eval(value.strip())
+        except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError) as error:
+            raise UsageError(f"{text!r} is not a setting; write it as num_heads=2,4,6,8") from error
+    return settings
