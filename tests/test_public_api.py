@@ -17,7 +17,9 @@ NAMES = {
     "pellucid.checkpoints": [
         "SYSTEMS",
         "Described",
+        "Restoration",
         "System",
+        "build",
         "convert",
         "count_parameters",
         "create",

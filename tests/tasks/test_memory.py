@@ -8,13 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from little import LITTLE
+from pellucid.checkpoints import SYSTEMS
 from pellucid.errors import BudgetError, UsageError
 from pellucid.images import PictureHeader
 from pellucid.images.tiles import plan_tiles
 from pellucid.models.restormer import RESTORMER_PRESETS, RestormerConfig
-from pellucid.tasks.memory import bytes_per_pixel, default_memory, parse_memory, picture_bytes, plan_tile
+from pellucid.tasks.memory import default_memory, parse_memory, picture_bytes, plan_tile
 
-CONFIGS = [RestormerConfig(**LITTLE), RESTORMER_PRESETS["small"], RESTORMER_PRESETS["base"]]
+NETWORKS = [
+    SYSTEMS["restormer"].restoration(config)
+    for config in (RestormerConfig(**LITTLE), RESTORMER_PRESETS["small"], RESTORMER_PRESETS["base"])
+]
 MIB = 2**20
 
 
@@ -34,9 +38,9 @@ HEADERS = st.builds(
 )
 
 
-def smallest_budget(picture, config):
+def smallest_budget(picture, network):
     with pytest.raises(BudgetError) as caught:
-        plan_tile(picture, config, 1)
+        plan_tile(picture, network, 1)
     return int(re.search(r"at least (\d+) MiB", str(caught.value))[1])
 
 
@@ -80,41 +84,41 @@ def test_picture_counts_floats_twice_and_integers_once():
     assert picture_bytes(header(10, 20, has_alpha=True)) > picture_bytes(header(10, 20))
 
 
-@given(HEADERS, st.sampled_from(CONFIGS), st.integers(0, 2**36))
+@given(HEADERS, st.sampled_from(NETWORKS), st.integers(0, 2**36))
 @settings(max_examples=300)
-def test_tile_fits_the_budget_and_the_layout(picture, config, budget):
+def test_tile_fits_the_budget_and_the_layout(picture, network, budget):
     try:
-        tile = plan_tile(picture, config, budget)
+        tile = plan_tile(picture, network, budget)
     except BudgetError:
-        assert budget < smallest_budget(picture, config) * MIB
+        assert budget < smallest_budget(picture, network) * MIB
         return
-    assert picture_bytes(picture) + bytes_per_pixel(config) * tile.side**2 <= budget
-    assert tile.side % config.multiple == 0
-    assert tile.overlap % config.multiple == 0
+    assert picture_bytes(picture) + network.bytes_per_pixel * tile.side**2 <= budget
+    assert tile.side % network.multiple == 0
+    assert tile.overlap % network.multiple == 0
     assert tile.side >= 4 * tile.overlap > 0
-    plan_tiles(picture.height, picture.width, tile=tile.side, overlap=tile.overlap, multiple=config.multiple)
+    plan_tiles(picture.height, picture.width, tile=tile.side, overlap=tile.overlap, multiple=network.multiple)
 
 
-@given(HEADERS, st.sampled_from(CONFIGS))
-def test_the_budget_that_is_named_is_the_smallest(picture, config):
-    needed = smallest_budget(picture, config)
-    plan_tile(picture, config, needed * MIB)
+@given(HEADERS, st.sampled_from(NETWORKS))
+def test_the_budget_that_is_named_is_the_smallest(picture, network):
+    needed = smallest_budget(picture, network)
+    plan_tile(picture, network, needed * MIB)
     with pytest.raises(BudgetError, match=f"at least {needed} MiB"):
-        plan_tile(picture, config, (needed - 1) * MIB)
+        plan_tile(picture, network, (needed - 1) * MIB)
 
 
-@given(HEADERS, st.sampled_from(CONFIGS), st.integers(0, 2**34), st.integers(0, 2**34))
-def test_more_memory_never_means_smaller_tiles(picture, config, more, even_more):
-    start = smallest_budget(picture, config) * MIB
-    sides = [plan_tile(picture, config, start + extra).side for extra in (0, more, more + even_more)]
+@given(HEADERS, st.sampled_from(NETWORKS), st.integers(0, 2**34), st.integers(0, 2**34))
+def test_more_memory_never_means_smaller_tiles(picture, network, more, even_more):
+    start = smallest_budget(picture, network) * MIB
+    sides = [plan_tile(picture, network, start + extra).side for extra in (0, more, more + even_more)]
     assert sides == sorted(sides)
 
 
 def test_refusal_is_a_sentence_with_the_size_and_both_budgets():
     picture = header(20_000, 30_000)
     with pytest.raises(BudgetError) as caught:
-        plan_tile(picture, CONFIGS[1], 300 * MIB)
+        plan_tile(picture, NETWORKS[1], 300 * MIB)
     assert "30000 × 20000" in str(caught.value)
     assert "300 MiB" in str(caught.value)
-    assert f"{smallest_budget(picture, CONFIGS[1])} MiB" in str(caught.value)
+    assert f"{smallest_budget(picture, NETWORKS[1])} MiB" in str(caught.value)
     assert "\n" not in str(caught.value)

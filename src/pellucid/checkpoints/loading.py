@@ -71,7 +71,11 @@ def load(path: str | Path, **settings: Any) -> nn.Module:
             something open.
         UsageError: a setting is not one of the system's.
     """
-    described = describe(path, **settings)
+    return build(describe(path, **settings))
+
+
+def build(described: Described) -> nn.Module:
+    """Build the network that a weight file holds, with its weights, in float32 and in evaluation mode."""
     with torch.device("meta"):
         network = SYSTEMS[described.system].network(described.config)
     tensors = {

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from pellucid.checkpoints.system import System
+from pellucid.checkpoints.system import Restoration, System
 from pellucid.models.restormer import RESTORMER_PRESETS, Restormer, RestormerConfig
 
 _STAGES = {
@@ -46,6 +46,7 @@ _OUTSIDE = {
 }
 _LEVELS = ("encoder_level1", "encoder_level2", "encoder_level3", "latent")
 _PAPER_EXPANSION = 2.66
+_LIVE_MAPS = 13  # feature maps of the widest kind, with room for gaps that the allocator leaves between them
 
 
 def recognise(tensors: Mapping[str, Tensor]) -> bool:
@@ -121,6 +122,14 @@ def _input_rule(config: RestormerConfig) -> str:
     return f"any size, padded inside to a multiple of {config.multiple}; values 0..1"
 
 
+def _restoration(config: RestormerConfig) -> Restoration | None:
+    if config.dual_pixel:
+        return None
+    widest_map = 2 * config.width * 4 // config.unshuffle**2
+    pictures = 2 * 4 * (config.in_channels + config.out_channels)
+    return Restoration(config.in_channels, config.multiple, _LIVE_MAPS * widest_map + pictures)
+
+
 SYSTEM = System(
     title="Restormer",
     network=Restormer,
@@ -129,6 +138,7 @@ SYSTEM = System(
     recognise=recognise,
     infer_config=infer_config,
     official_name=official_name,
+    restoration=_restoration,
     input_rule=_input_rule,
     licence="The authors' weights are for non-commercial use.",
 )

@@ -2,13 +2,29 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
 
 class UnstatedError(ValueError):
     """The weights do not say something that the caller must; the message names the keyword, as in `num_heads=(…)`."""
+
+
+class Restoration(NamedTuple):
+    """How a network restores pictures without changing their size.
+
+    Attributes:
+        channels: of its input and output.
+        multiple: what it pads height and width to inside; tiles start at multiples of this.
+        bytes_per_pixel: memory that it needs for each pixel of a tile, in float32.
+        white: the value of white in its input and output.
+    """
+
+    channels: int
+    multiple: int
+    bytes_per_pixel: int
+    white: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +43,7 @@ class System:
         dismiss: an authors' name → why a tensor of that name is left out, such as "rebuilt from the sizes"; None for
             a tensor that is used.
         adapt: (our name, the authors' tensor) → our tensor; for the rare values that are stored otherwise.
+        restoration: a configuration → how it restores pictures; None for a network that does something else.
         settings: keywords of `load` for what the authors' files leave open.
         input_rule: a configuration → what the network takes, in a sentence.
         licence: terms of the authors' weights, in a sentence.
@@ -41,6 +58,7 @@ class System:
     official_name: Callable[[str], str]
     dismiss: Callable[[str], str | None] = lambda _: None
     adapt: Callable[[str, Tensor], Tensor] = lambda _, tensor: tensor
+    restoration: Callable[[Any], Restoration | None] = lambda _: None
     settings: tuple[str, ...] = ()
     input_rule: Callable[[Any], str]
     licence: str

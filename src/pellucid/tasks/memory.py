@@ -4,13 +4,12 @@ import os
 import re
 from typing import NamedTuple
 
+from pellucid.checkpoints import Restoration
 from pellucid.errors import BudgetError, UsageError
 from pellucid.images import Picture, PictureHeader
-from pellucid.models.restormer import RestormerConfig
 
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _MARGIN = 192 * 2**20  # stripes inside layers, the libraries' own buffers, the compressed file
-_LIVE_MAPS = 13  # feature maps of the widest kind, with room for gaps that the allocator leaves between them
 _SMALLEST_TILE = 256
 OVERLAP = 64  # pixels shared by neighbouring tiles; the model cards say how little of it shows
 
@@ -48,16 +47,15 @@ def picture_bytes(picture: Picture | PictureHeader) -> int:
     return picture.width * picture.height * planes
 
 
-def plan_tile(picture: Picture | PictureHeader, config: RestormerConfig, budget: int) -> TileSize:
+def plan_tile(picture: Picture | PictureHeader, network: Restoration, budget: int) -> TileSize:
     """Choose the largest tile with which restoring a picture stays inside a budget of bytes.
 
     Raises:
         BudgetError: not even the smallest tile fits; the sentence names the smallest budget that works.
     """
-    multiple = config.multiple
+    multiple, per_pixel = network.multiple, network.bytes_per_pixel
     overlap = -(-OVERLAP // multiple) * multiple
     smallest = -(-max(_SMALLEST_TILE, 4 * overlap) // multiple) * multiple
-    per_pixel = bytes_per_pixel(config)
     rest = budget - _MARGIN - picture_bytes(picture)
     if rest < per_pixel * smallest**2:
         needed = -(-(budget - rest + per_pixel * smallest**2) // 2**20)
@@ -66,9 +64,3 @@ def plan_tile(picture: Picture | PictureHeader, config: RestormerConfig, budget:
             f"{budget // 2**20} MiB were allowed"
         )
     return TileSize(max(smallest, int((rest / per_pixel) ** 0.5) // multiple * multiple), overlap)
-
-
-def bytes_per_pixel(config: RestormerConfig) -> int:
-    """Memory that the network needs for each pixel of a tile, in float32."""
-    widest = 2 * config.width * 4 // config.unshuffle**2
-    return _LIVE_MAPS * widest + 2 * 4 * (config.in_channels + config.out_channels)

@@ -13,7 +13,6 @@ from pellucid import checkpoints
 from pellucid.errors import PellucidError, UsageError
 from pellucid.images import Picture, PictureHeader, read_header, read_picture
 from pellucid.images.tiles import plan_tiles, process_tiles
-from pellucid.models.restormer import Restormer
 from pellucid.tasks.memory import default_memory, parse_memory, plan_tile
 from pellucid.tasks.weights import default_weights, find_weights
 
@@ -59,11 +58,13 @@ class Restorer:
         self.memory = parse_memory(memory) if isinstance(memory, str) else memory
         self._device = _choose_device(options.device)
         self._dtype = _choose_dtype(options.dtype, self._device)
-        network = checkpoints.load(self.weights)
-        if not isinstance(network, Restormer) or network.config.dual_pixel:
+        described = checkpoints.describe(self.weights)
+        kind = checkpoints.SYSTEMS[described.system].restoration(described.config)
+        if kind is None:
             raise UsageError(f"{self.weights} does not restore single pictures")
-        self._network = network.to(self._device)
-        self._reduced = checkpoints.load(self.weights).to(self._device, self._dtype) if self._is_reduced else None
+        self._kind = kind
+        self._network = checkpoints.build(described).to(self._device)
+        self._reduced = checkpoints.build(described).to(self._device, self._dtype) if self._is_reduced else None
 
     @property
     def _is_reduced(self) -> bool:
@@ -71,7 +72,7 @@ class Restorer:
 
     def check(self, picture: Picture | PictureHeader) -> None:
         """Raise BudgetError if the picture cannot be restored within the budget."""
-        plan_tile(picture, self._network.config, self.memory)
+        plan_tile(picture, self._kind, self.memory)
 
     def __call__(self, picture: Picture, report: Report = lambda _: None) -> Picture:
         """Restore a picture; alpha, metadata and bit depth stay as they are.
@@ -84,8 +85,8 @@ class Restorer:
             BudgetError: the picture does not fit the budget.
             PellucidError: the network gave values that are not finite numbers even in float32.
         """
-        tile = plan_tile(picture, self._network.config, self.memory)
-        multiple = self._network.config.multiple
+        tile = plan_tile(picture, self._kind, self.memory)
+        multiple = self._kind.multiple
         plan = plan_tiles(picture.height, picture.width, tile=tile.side, overlap=tile.overlap, multiple=multiple)
         restored = np.empty_like(picture.pixels)
         done, total = 0, len(plan.rows) * len(plan.columns)
@@ -120,8 +121,9 @@ class Restorer:
     def _run(self, network: torch.nn.Module, tile: NDArray[np.float32]) -> NDArray[np.float32]:
         """Fit the channels of the picture to those of the network: colour by plane, or grey repeated and averaged."""
         dtype = next(network.parameters()).dtype
-        image_BCHW = torch.from_numpy(tile).permute(2, 0, 1).unsqueeze(0).to(self._device, dtype)
-        picture_channels, network_channels = tile.shape[2], self._network.config.in_channels
+        white = self._kind.white
+        image_BCHW = torch.from_numpy(tile).permute(2, 0, 1).unsqueeze(0).to(self._device, dtype) * white
+        picture_channels, network_channels = tile.shape[2], self._kind.channels
         if picture_channels == network_channels:
             restored = network(image_BCHW)
         elif network_channels == 1:
@@ -129,7 +131,7 @@ class Restorer:
         else:
             grey_as_colour = image_BCHW.expand(-1, network_channels, -1, -1)
             restored = image_BCHW + (network(grey_as_colour) - grey_as_colour).mean(1, keepdim=True)
-        return restored[0].permute(1, 2, 0).float().cpu().numpy()
+        return (restored[0].permute(1, 2, 0).float() / white).cpu().numpy()
 
 
 def restore(
