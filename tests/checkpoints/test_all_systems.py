@@ -2,6 +2,7 @@
 
 import json
 from contextlib import suppress
+from dataclasses import asdict
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,6 @@ def test_presets_are_built_and_named() -> None:
         assert name == name.lower()
         assert system.presets
         for preset, config in system.presets.items():
-            assert isinstance(config, system.config), preset
+            assert system.config(**asdict(config)) == config, preset
             assert system.input_rule(config)
         assert system.licence.endswith(".")
