@@ -64,5 +64,5 @@ CHECKPOINTS = (CheckpointRow(name="fftformer_small", system="fftformer"),)
 PUBLIC = {
     "pellucid.layers": ["DFFN", "FSAS"],
     "pellucid.ops.spectral_product": ["spectral_product"],
-    "pellucid.ops.spectral_weight": ["spectral_weight", "weighted_patches"],
+    "pellucid.ops.spectral_weight": ["spectral_weight", "weighted_spectrum"],
 }

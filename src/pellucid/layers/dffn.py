@@ -1,12 +1,15 @@
 """Discriminative frequency-domain feed-forward network."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from pellucid.ops.gated_depthwise import gated_depthwise
-from pellucid.ops.patch_spectrum import in_full_precision, pad_to_patches, patch_stripes, to_spectrum
+from pellucid.ops.patch_spectrum import from_spectrum, in_full_precision, to_spectrum
+from pellucid.ops.patches import pad_to_patches, patch_stripes, project_into
 from pellucid.ops.row_stripes import worth_striping
-from pellucid.ops.spectral_weight import weighted_patches
+from pellucid.ops.spectral_weight import weighted_spectrum
 
 
 class DFFN(nn.Module):
@@ -35,33 +38,39 @@ class DFFN(nn.Module):
 
     def forward(self, y: Tensor) -> Tensor:
         H, W = y.shape[-2:]
-        y_BHWC = pad_to_patches(y.permute(0, 2, 3, 1))
-        if worth_striping(y, *self.parameters()):
-            return self._in_stripes(y_BHWC)[..., :H, :W]
-        return self.project(self._gated(self._weighted(y_BHWC)))[..., :H, :W]
+        y_BHWC = pad_to_patches(y.permute(0, 2, 3, 1).contiguous())
+        if not worth_striping(y, *self.parameters()):
+            return self.project(self._gated(self._weighted(y_BHWC)).permute(0, 3, 1, 2))[..., :H, :W]
+        out = torch.empty_like(y_BHWC)
+        for picture, result in zip(y_BHWC.split(1), out.split(1), strict=True):
+            self._in_stripes(picture, result)
+        return out.permute(0, 3, 1, 2)[..., :H, :W]
 
-    def _in_stripes(self, y: Tensor) -> Tensor:
-        """Go through stripes of patches; each hands on the two last rows, with which the next one's convolution begins."""
-        B, H, W, C = y.shape
-        out = y.new_empty(B, H, W, C).permute(0, 3, 1, 2)
-        halves: list[Tensor] = []
-        for rows in patch_stripes(H, B * W * self.project.in_channels):
-            first, done, ready = max(rows.start - 2, 0), max(rows.start - 1, 0), rows.stop - (rows.stop < H)
-            above, halves = [t[:, -2:] for t in halves], self._weighted(y[:, rows])
-            if above:
-                halves = [torch.cat(pair, dim=1) for pair in zip(above, halves, strict=True)]
-            out[:, :, done:ready] = self.project(self._gated(halves)[:, :, done - first : ready - first])
-        return out
-
-    def _weighted(self, y: Tensor) -> list[Tensor]:
-        """Return both halves of F⁻¹(W̄ ⊙ F(1×1(y))), so that each lies contiguous in memory."""
+    def _in_stripes(self, y: Tensor, out: Tensor) -> None:
+        """Go through stripes of patches; the last two rows of each stay above the next, for its convolution."""
         _, H, W, _ = y.shape
+        m = self.project.in_channels
+        stripes = [stripe.rows for stripe in patch_stripes(H, m * W, reach=0)]
+        buffers = [y.new_empty(1, 2 + stripes[0].stop, W, m) for _ in range(2)]
+        for rows in stripes:
+            above, height = min(rows.start, 2), rows.stop - rows.start
+            for buffer in buffers:
+                buffer[:, :2] = buffer[:, -2:]
+            self._weighted(y[:, rows], [buffer[:, 2 : 2 + height] for buffer in buffers])
+            gated = self._gated([buffer[:, 2 - above : 2 + height] for buffer in buffers])
+            first, done, ready = rows.start - above, max(rows.start - 1, 0), rows.stop - (rows.stop < H)
+            gated = gated[:, done - first : ready - first]
+            project_into(out[:, done:ready], gated, self.project.weight.flatten(1), self.project.bias)
+
+    def _weighted(self, y: Tensor, out: Sequence[Tensor | None] = (None, None)) -> list[Tensor]:
+        """Return both halves of F⁻¹(W̄ ⊙ F(1×1(y))), each contiguous in memory."""
         bias = (None, None) if self.expand.bias is None else self.expand.bias.chunk(2)
         halves = zip(self.spectral_weight.chunk(2), self.expand.weight.flatten(1).chunk(2), bias, strict=True)
         with in_full_precision(y.device):
             spectrum = to_spectrum(y)
-            return [weighted_patches(spectrum, H, W, *half).to(y.dtype) for half in halves]
+            weighted = (weighted_spectrum(spectrum, *half) for half in halves)
+            return [from_spectrum(t, *y.shape[1:3], o).to(y.dtype) for t, o in zip(weighted, out, strict=True)]
 
-    def _gated(self, halves: list[Tensor]) -> Tensor:
+    def _gated(self, halves: Sequence[Tensor]) -> Tensor:
         bias = (None, None) if self.depthwise.bias is None else self.depthwise.bias.chunk(2)
-        return gated_depthwise(*halves, *self.depthwise.weight.chunk(2), *bias).permute(0, 3, 1, 2)
+        return gated_depthwise(halves[0], halves[1], *self.depthwise.weight.chunk(2), *bias)

@@ -2,10 +2,11 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from pellucid.layers.norm import ChannelLayerNorm
-from pellucid.ops.patch_spectrum import pad_to_patches, patch_stripes
-from pellucid.ops.row_stripes import worth_striping
+from pellucid.ops.patches import multiplied, pad_to_patches, patch_stripes, project_into
+from pellucid.ops.row_stripes import RowStripe, whole_picture, worth_striping
 from pellucid.ops.spectral_product import spectral_product
 
 
@@ -34,21 +35,31 @@ class FSAS(nn.Module):
         self.project = nn.Conv2d(2 * channels, channels, 1, bias=bias)
 
     def forward(self, y: Tensor) -> Tensor:
-        B, C, H, W = y.shape
-        padded = pad_to_patches(y.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        H, W = y.shape[-2:]
+        y_BHWC = pad_to_patches(y.permute(0, 2, 3, 1).contiguous())
         if not worth_striping(y, *self.parameters()):
-            return self._attended(self._mixed(padded))[..., :H, :W]
-        out = torch.empty_like(padded)
-        for rows in patch_stripes(padded.shape[2], B * padded.shape[3] * 6 * C):
-            above = min(rows.start, 1)  # the convolution's reach, where the picture goes on
-            t = self._mixed(padded[:, :, rows.start - above : rows.stop + 1])
-            out[:, :, rows] = self._attended(t[:, :, above : above + rows.stop - rows.start])
-        return out[..., :H, :W]
+            return self.project(self._attended(y_BHWC, whole_picture(y_BHWC.shape[1])).permute(0, 3, 1, 2))[..., :H, :W]
+        out = torch.empty_like(y_BHWC)
+        for picture, result in zip(y_BHWC.split(1), out.split(1), strict=True):
+            for stripe in patch_stripes(picture.shape[1], 4 * picture[0, 0].numel(), reach=1):
+                attended = self._attended(picture, stripe)
+                project_into(result[:, stripe.rows], attended, self.project.weight.flatten(1), self.project.bias)
+        return out.permute(0, 3, 1, 2)[..., :H, :W]
 
-    def _mixed(self, y: Tensor) -> Tensor:
-        return self.depthwise(self.qkv(y))
+    def _attended(self, y: Tensor, stripe: RowStripe) -> Tensor:
+        """Compute v ⊙ LN(F⁻¹(F(q) ⊙ F(k))), (B, h, W, 2C), for a stripe of whole patches."""
+        q, k = (self._mixed(y, third, stripe) for third in (0, 1))
+        A = spectral_product(q, k)
+        A = F.layer_norm(A, self.norm.weight.shape, self.norm.weight, self.norm.bias, self.norm.epsilon)
+        return multiplied(A, self._mixed(y, 2, stripe))
 
-    def _attended(self, t: Tensor) -> Tensor:
-        q, k, v = t.permute(0, 2, 3, 1).chunk(3, dim=-1)
-        A = self.norm(spectral_product(q, k).permute(0, 3, 1, 2))
-        return self.project(v.permute(0, 3, 1, 2) * A)
+    def _mixed(self, y: Tensor, third: int, stripe: RowStripe) -> Tensor:
+        """Compute q, k or v: a third of the channels of dw3×3(1×1(y)), contiguous in memory."""
+        expand, depthwise = (
+            (layer.weight.chunk(3)[third], None if layer.bias is None else layer.bias.chunk(3)[third])
+            for layer in (self.qkv, self.depthwise)
+        )
+        pixels = y[:, stripe.read]
+        t = F.linear(pixels.flatten(0, 2), expand[0].flatten(1), expand[1])  # as one product, not one for each row
+        t = t.view(*pixels.shape[:3], -1).permute(0, 3, 1, 2)
+        return F.conv2d(t, *depthwise, padding=1, groups=t.shape[1]).permute(0, 2, 3, 1)[:, stripe.wanted]

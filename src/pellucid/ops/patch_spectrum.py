@@ -1,26 +1,23 @@
 """The spectrum of 8×8 patches in real numbers: one constant matrix each way, and no complex type.
 
-The discrete Fourier transform of a real patch p, X[u,v] = Σ p[a,b] exp(−2πi (ua + vb) / 8), is known from 34 of its bins:
-the four with u, v ∈ {0, 4} are real, and of every other pair of conjugates one is enough. Their real and imaginary parts
-are 64 numbers, so that with p as a column of 64 values, row after row,
+The discrete Fourier transform of a real patch p, X[u,v] = Σ p[a,b] exp(−2πi (ua + vb) / 8), is known from 34 of its
+bins: the four with u, v ∈ {0, 4} are real, and of every other pair of conjugates one is enough. Their real and
+imaginary parts are 64 numbers, so that with p as a column of 64 values, row after row,
 
     X = D p,    p = D⁻¹ X,    D⁻¹ = Dᵀ diag(1/64 for the four real bins, 2/64 for the others)
 
-with rows cos(2π (ua + vb) / 8), then −sin(2π (ua + vb) / 8), of D. Every channel of a patch is such a column, and lies in
-(B, H, W, C) memory beside the others, so the transform of a patch is one product of a 64×64 and a 64×C matrix.
+with rows cos(2π (ua + vb) / 8), then −sin(2π (ua + vb) / 8), of D. Every channel of a patch is such a column, and lies
+in (B, H, W, C) memory beside the others, so the transform of a patch is the product of a 64×64 and a 64×C matrix.
 """
 
 import math
-from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from pellucid.ops.row_stripes import row_stripes
+from pellucid.ops.patches import PATCH, cut_patches, pad_to_patches
 
-PATCH = 8
 REAL_BINS = 4
 _PIXELS = PATCH * PATCH
 _HALF = PATCH // 2
@@ -55,27 +52,26 @@ def in_full_precision(device: torch.device) -> AbstractContextManager[object]:
     return torch.autocast(device.type, enabled=False) if device.type in ("cpu", "cuda") else nullcontext()
 
 
-def pad_to_patches(x: Tensor) -> Tensor:
-    """Complete the patches of x, (B, H, W, C), with zeros on the right and bottom."""
-    _, H, W, _ = x.shape
-    bottom, right = -H % PATCH, -W % PATCH
-    return F.pad(x, (0, 0, 0, right, 0, bottom)) if bottom or right else x
-
-
 def to_spectrum(x: Tensor) -> Tensor:
     """Transform the patches of x, (B, H, W, C) completed with zeros, to (B·H·W/64, 64, C), at least in float32.
 
-    The 64 numbers are the four real bins, the 30 real parts and the 30 imaginary parts of the others.
+    The 64 numbers are the four real bins, that of frequency zero first, then the 30 real parts of the others, then
+    their 30 imaginary parts.
     """
     x = x.to(torch.promote_types(x.dtype, torch.float32))
-    patches = pad_to_patches(x).unflatten(2, (-1, PATCH)).unflatten(1, (-1, PATCH)).transpose(2, 3)
-    return _multiplied(_FORWARD, patches.reshape(-1, _PIXELS, x.shape[-1]))
+    return _multiplied(_FORWARD, cut_patches(pad_to_patches(x)).reshape(-1, _PIXELS, x.shape[-1]))
 
 
-def from_spectrum(spectrum: Tensor, height: int, width: int) -> Tensor:
-    """Transform back to (B, H, W, C), leaving out what the patches were completed with."""
+def from_spectrum(spectrum: Tensor, height: int, width: int, out: Tensor | None = None) -> Tensor:
+    """Transform back to (B, H, W, C), leaving out what the patches were completed with.
+
+    With `out`, (B, H, W, C) of whole patches, the result is written there, and no gradient is recorded.
+    """
     rows, columns = -(-height // PATCH), -(-width // PATCH)
     patches = _multiplied(_INVERSE, spectrum).view(-1, rows, columns, PATCH, PATCH, spectrum.shape[-1])
+    if out is not None:
+        cut_patches(out).copy_(patches)
+        return out
     return patches.transpose(2, 3).flatten(3, 4).flatten(1, 2)[:, :height, :width]
 
 
@@ -85,13 +81,6 @@ def spread_weight(weight: Tensor) -> Tensor:
     Where the half spectrum holds both of two conjugate bins, their mean acts on both, as it must for a real result.
     """
     return _SPREAD.to(weight) @ weight.flatten(1).T
-
-
-def patch_stripes(height: int, values_per_row: int) -> Iterator[slice]:
-    """Cut rows, a multiple of 8, into stripes of whole patches whose widest intermediate has `values_per_row` a row."""
-    step = next(row_stripes(height, values_per_row, reach=0)).rows.stop // PATCH * PATCH
-    for start in range(0, height, step):
-        yield slice(start, min(start + step, height))
 
 
 def _multiplied(matrix: Tensor, patches: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pellucid.ops.patch_spectrum import REAL_BINS, from_spectrum, in_full_precision, to_spectrum
+from pellucid.ops.patches import multiplied
 
 
 def spectral_product(q: Tensor, k: Tensor) -> Tensor:
@@ -21,8 +22,10 @@ def spectral_product(q: Tensor, k: Tensor) -> Tensor:
 
 
 def _complex_product(Q: Tensor, K: Tensor) -> Tensor:
-    paired = (Q.shape[1] - REAL_BINS) // 2
-    (q, q_re, q_im), (k, k_re, k_im) = (X.split([REAL_BINS, paired, paired], dim=1) for X in (Q, K))
-    real = torch.addcmul(q_re * k_re, q_im, k_im, value=-1)
-    imaginary = torch.addcmul(q_re * k_im, q_im, k_re)
-    return torch.cat([q * k, real, imaginary], dim=1)
+    middle = (Q.shape[1] + REAL_BINS) // 2
+    re, im = slice(REAL_BINS, middle), slice(middle, None)
+    cross = torch.addcmul(Q[:, re] * K[:, im], Q[:, im], K[:, re])
+    product = multiplied(Q, K)
+    product[:, re] -= product[:, im]
+    product[:, im] = cross
+    return product

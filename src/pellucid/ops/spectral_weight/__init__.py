@@ -3,9 +3,9 @@
 from torch import Tensor
 
 from pellucid.ops.spectral_weight import fast
-from pellucid.ops.spectral_weight.fast import weighted_patches
+from pellucid.ops.spectral_weight.fast import weighted_spectrum
 
-__all__ = ["spectral_weight", "weighted_patches"]
+__all__ = ["spectral_weight", "weighted_spectrum"]
 
 
 def spectral_weight(y: Tensor, weight: Tensor, projection: Tensor, bias: Tensor | None = None) -> Tensor:
