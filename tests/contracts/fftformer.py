@@ -45,7 +45,7 @@ LAYERS = (
 NETWORKS = (
     ModuleRow(
         name="FFTformer",
-        make=lambda: FFTformer(FFTformerConfig(width=4, blocks=(1, 1, 1), refinement=1)),
+        make=lambda: FFTformer(FFTformerConfig(width=16, blocks=(1, 1, 1), refinement=0)),
         channels=3,
         result=lambda H, W: (3, H, W),
     ),
@@ -53,7 +53,7 @@ NETWORKS = (
         name="FFTformer-unshuffle",
         make=lambda: FFTformer(
             FFTformerConfig(
-                in_channels=1, out_channels=1, width=4, blocks=(1, 1, 1), refinement=0, bias=True, unshuffle=2
+                in_channels=1, out_channels=1, width=16, blocks=(1, 1, 1), refinement=0, bias=True, unshuffle=2
             )
         ),
         channels=1,

@@ -42,8 +42,8 @@ class DFFN(nn.Module):
         if not worth_striping(y, *self.parameters()):
             return self.project(self._gated(self._weighted(y_BHWC)).permute(0, 3, 1, 2))[..., :H, :W]
         out = torch.empty_like(y_BHWC)
-        for picture, result in zip(y_BHWC.split(1), out.split(1), strict=True):
-            self._in_stripes(picture, result)
+        for b in range(y.shape[0]):
+            self._in_stripes(y_BHWC[b : b + 1], out[b : b + 1])
         return out.permute(0, 3, 1, 2)[..., :H, :W]
 
     def _in_stripes(self, y: Tensor, out: Tensor) -> None:
@@ -64,12 +64,13 @@ class DFFN(nn.Module):
 
     def _weighted(self, y: Tensor, out: Sequence[Tensor | None] = (None, None)) -> list[Tensor]:
         """Return both halves of F⁻¹(W̄ ⊙ F(1×1(y))), each contiguous in memory."""
+        _, H, W, _ = y.shape
         bias = (None, None) if self.expand.bias is None else self.expand.bias.chunk(2)
         halves = zip(self.spectral_weight.chunk(2), self.expand.weight.flatten(1).chunk(2), bias, strict=True)
         with in_full_precision(y.device):
             spectrum = to_spectrum(y)
             weighted = (weighted_spectrum(spectrum, *half) for half in halves)
-            return [from_spectrum(t, *y.shape[1:3], o).to(y.dtype) for t, o in zip(weighted, out, strict=True)]
+            return [from_spectrum(t, H, W, target).to(y.dtype) for t, target in zip(weighted, out, strict=True)]
 
     def _gated(self, halves: Sequence[Tensor]) -> Tensor:
         bias = (None, None) if self.depthwise.bias is None else self.depthwise.bias.chunk(2)

@@ -38,20 +38,25 @@ class FSAS(nn.Module):
         H, W = y.shape[-2:]
         y_BHWC = pad_to_patches(y.permute(0, 2, 3, 1).contiguous())
         if not worth_striping(y, *self.parameters()):
-            return self.project(self._attended(y_BHWC, whole_picture(y_BHWC.shape[1])).permute(0, 3, 1, 2))[..., :H, :W]
+            attended = self._attended(y_BHWC, whole_picture(y_BHWC.shape[1]))
+            return self.project(attended.permute(0, 3, 1, 2))[..., :H, :W]
         out = torch.empty_like(y_BHWC)
-        for picture, result in zip(y_BHWC.split(1), out.split(1), strict=True):
-            for stripe in patch_stripes(picture.shape[1], 4 * picture[0, 0].numel(), reach=1):
-                attended = self._attended(picture, stripe)
-                project_into(result[:, stripe.rows], attended, self.project.weight.flatten(1), self.project.bias)
+        for b in range(y.shape[0]):
+            self._in_stripes(y_BHWC[b : b + 1], out[b : b + 1])
         return out.permute(0, 3, 1, 2)[..., :H, :W]
+
+    def _in_stripes(self, y: Tensor, out: Tensor) -> None:
+        _, H, W, C = y.shape
+        for stripe in patch_stripes(H, 4 * C * W, reach=1):
+            attended = self._attended(y, stripe)
+            project_into(out[:, stripe.rows], attended, self.project.weight.flatten(1), self.project.bias)
 
     def _attended(self, y: Tensor, stripe: RowStripe) -> Tensor:
         """Compute v ⊙ LN(F⁻¹(F(q) ⊙ F(k))), (B, h, W, 2C), for a stripe of whole patches."""
         q, k = (self._mixed(y, third, stripe) for third in (0, 1))
-        A = spectral_product(q, k)
-        A = F.layer_norm(A, self.norm.weight.shape, self.norm.weight, self.norm.bias, self.norm.epsilon)
-        return multiplied(A, self._mixed(y, 2, stripe))
+        gamma, beta = self.norm.weight, self.norm.bias
+        normalised = F.layer_norm(spectral_product(q, k), gamma.shape, gamma, beta, self.norm.epsilon)
+        return multiplied(normalised, self._mixed(y, 2, stripe))
 
     def _mixed(self, y: Tensor, third: int, stripe: RowStripe) -> Tensor:
         """Compute q, k or v: a third of the channels of dw3×3(1×1(y)), contiguous in memory."""

@@ -147,8 +147,9 @@ class Fuse(nn.Module):
     def forward(self, d: Tensor, e: Tensor) -> Tensor:
         weight_d, weight_e = self.join.weight.chunk(2, dim=1)
         s = self.block(F.conv2d(d, weight_d, self.join.bias).add_(F.conv2d(e, weight_e)))
-        weight, bias = self.split.weight.unflatten(0, (2, -1)), self.split.bias
-        return F.conv2d(s, weight.sum(0), None if bias is None else bias.unflatten(0, (2, -1)).sum(0))
+        n = d.shape[1]
+        weight, bias = self.split.weight, self.split.bias
+        return F.conv2d(s, weight[:n] + weight[n:], None if bias is None else bias[:n] + bias[n:])
 
 
 class FFTformer(nn.Module):

@@ -20,7 +20,8 @@ def pad_to_patches(x: Tensor) -> Tensor:
 
 def cut_patches(x: Tensor) -> Tensor:
     """View x, (B, H, W, C) of whole patches, as (B, H/8, W/8, 8, 8, C)."""
-    return x.unflatten(2, (-1, PATCH)).unflatten(1, (-1, PATCH)).transpose(2, 3)
+    B, H, W, C = x.shape
+    return x.view(B, H // PATCH, PATCH, W // PATCH, PATCH, C).transpose(2, 3)
 
 
 def patch_stripes(height: int, values_per_row: int, reach: int) -> Iterator[RowStripe]:

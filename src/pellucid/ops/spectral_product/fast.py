@@ -18,7 +18,7 @@ def spectral_product(q: Tensor, k: Tensor) -> Tensor:
     """Same values and gradients as the reference, at least in float32."""
     with in_full_precision(q.device):
         product = _complex_product(to_spectrum(q), to_spectrum(k))
-        return from_spectrum(product, *q.shape[1:3]).to(q.dtype)
+        return from_spectrum(product, q.shape[1], q.shape[2]).to(q.dtype)
 
 
 def _complex_product(Q: Tensor, K: Tensor) -> Tensor:

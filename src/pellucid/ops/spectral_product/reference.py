@@ -1,5 +1,7 @@
 """The product of the spectra of patches, written as the equation."""
 
+from typing import cast
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -8,8 +10,12 @@ from torch.nn import functional as F
 def spectral_product(q: Tensor, k: Tensor) -> Tensor:
     """FFTformer, CVPR 2023, equation 3, as the released weights were trained: A = F⁻¹(F(q) ⊙ F(k)), no conjugate."""
     _, H, W, _ = q.shape
-    q, k = (F.pad(t, (0, 0, 0, -W % 8, 0, -H % 8)) for t in (q, k))
-    q, k = (t.unflatten(2, (-1, 8)).unflatten(1, (-1, 8)) for t in (q, k))  # B H/8 a W/8 b C
-    spectrum = torch.fft.rfft2(q, dim=(2, 4)) * torch.fft.rfft2(k, dim=(2, 4))
-    A = torch.fft.irfft2(spectrum, s=(8, 8), dim=(2, 4))
+    A = cast(Tensor, torch.fft.irfft2(_spectrum(q) * _spectrum(k), s=(8, 8), dim=(2, 4)))
     return A.flatten(3, 4).flatten(1, 2)[:, :H, :W]
+
+
+def _spectrum(x: Tensor) -> Tensor:
+    """Transform patches to (B, H/8, 8, W/8, 5, C)."""
+    B, H, W, C = x.shape
+    padded = F.pad(x, (0, 0, 0, -W % 8, 0, -H % 8))
+    return cast(Tensor, torch.fft.rfft2(padded.reshape(B, -(-H // 8), 8, -(-W // 8), 8, C), dim=(2, 4)))

@@ -18,7 +18,7 @@ def spectral_weight(y: Tensor, weight: Tensor, projection: Tensor, bias: Tensor 
     """Same values and gradients as the reference, at least in float32."""
     with in_full_precision(y.device):
         weighted = weighted_spectrum(to_spectrum(y), weight, projection, bias)
-        return from_spectrum(weighted, *y.shape[1:3]).to(y.dtype)
+        return from_spectrum(weighted, y.shape[1], y.shape[2]).to(y.dtype)
 
 
 def weighted_spectrum(spectrum: Tensor, weight: Tensor, projection: Tensor, bias: Tensor | None) -> Tensor:
