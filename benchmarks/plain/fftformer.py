@@ -1,7 +1,7 @@
 """FFTformer's layers as the paper writes them, on (B, C, H, W) in contiguous memory."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pellucid.checkpoints import create
@@ -68,6 +68,19 @@ def plain_embed(embed: OverlapPatchEmbed, x: Tensor) -> Tensor:
     return F.conv2d(x.contiguous(), embed.convolution.weight, padding=1)
 
 
+def base() -> nn.Module:
+    """The paper's network, with small residual branches, as in a trained one.
+
+    At their random initial size, 52 of them in a row multiply rounding errors a hundredfold, ours and the plain ones.
+    """
+    network = create("fftformer", preset="base")
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if name.endswith("project.weight"):
+                parameter.mul_(0.3)
+    return network
+
+
 PLAIN = {
     FSAS: plain_fsas,
     DFFN: plain_dffn,
@@ -83,4 +96,4 @@ LAYERS = (
     Case(name="DFFN", make=lambda: DFFN(48, 144), shape=(1, 48, 256, 256)),
     Case(name="FFTformerBlock", make=lambda: FFTformerBlock(48, 3.0, bias=False), shape=(1, 48, 256, 256)),
 )
-NETWORKS = (Case(name="FFTformer", make=lambda: create("fftformer", preset="base"), shape=(1, 3, 256, 256)),)
+NETWORKS = (Case(name="FFTformer", make=base, shape=(1, 3, 256, 256)),)

@@ -45,19 +45,15 @@ LAYERS = (
 NETWORKS = (
     ModuleRow(
         name="FFTformer",
-        make=lambda: FFTformer(FFTformerConfig(width=16, blocks=(1, 1, 1), refinement=0)),
+        make=lambda: FFTformer(FFTformerConfig(width=8, blocks=(1, 1, 1), refinement=0)),
         channels=3,
         result=lambda H, W: (3, H, W),
     ),
     ModuleRow(
         name="FFTformer-unshuffle",
-        make=lambda: FFTformer(
-            FFTformerConfig(
-                in_channels=1, out_channels=1, width=16, blocks=(1, 1, 1), refinement=0, bias=True, unshuffle=2
-            )
-        ),
-        channels=1,
-        result=lambda H, W: (1, H, W),
+        make=lambda: FFTformer(FFTformerConfig(width=6, blocks=(1, 1, 1), refinement=0, bias=True, unshuffle=2)),
+        channels=3,
+        result=lambda H, W: (3, H, W),
     ),
 )
 CHECKPOINTS = (CheckpointRow(name="fftformer_small", system="fftformer"),)
