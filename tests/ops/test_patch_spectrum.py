@@ -13,7 +13,7 @@ def _seeded() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_the_numbers_are_those_of_the_discrete_fourier_transform(dtype: torch.dtype) -> None:
-    """The sum of squares of all bins, each conjugate counted, is 64 times that of the pixels; frequency zero is first."""
+    """Each is a bin of the transform, their energy is 64 times that of the pixels, and frequency zero comes first."""
     x = torch.randn(1, 8, 8, 3, dtype=dtype)
     spectrum = to_spectrum(x)
     expected = torch.fft.fft2(x, dim=(1, 2))
