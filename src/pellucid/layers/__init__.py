@@ -3,6 +3,8 @@
 `X as X` makes a name public; a line for each file, so that a new paper adds one.
 """
 
+from pellucid.layers.dffn import DFFN as DFFN
+from pellucid.layers.fsas import FSAS as FSAS
 from pellucid.layers.gdfn import GDFN as GDFN
 from pellucid.layers.mdta import MDTA as MDTA
 from pellucid.layers.norm import BiasFreeLayerNorm as BiasFreeLayerNorm
