@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from pellucid.checkpoints import restormer
+from pellucid.checkpoints import restormer, tbsn, tbsn_unet
 from pellucid.checkpoints.system import System
 
 SYSTEMS: Mapping[str, System] = MappingProxyType(
     {
         "restormer": restormer.SYSTEM,
+        "tbsn": tbsn.SYSTEM,
+        "tbsn-unet": tbsn_unet.SYSTEM,
     }
 )
