@@ -51,12 +51,12 @@ class GroupedChannelAttention(nn.Module):
         dilation = 1 if lattices == 4 else 2
         parts = [self._statistics(y, stripe, dilation) for stripe in self._stripes(y, dilation)]
         of_lattices = GramStatistics.total(parts)
-        statistics = GramStatistics(*(t.unflatten(0, (-1, lattices)).sum(1) for t in of_lattices))
+        statistics = GramStatistics(*(t.view(-1, lattices, *t.shape[1:]).sum(1) for t in of_lattices))
         matrix = folded_matrix(statistics, self.temperature, self.project.weight.flatten(1))
         v = self._mixed(y, slice(2 * y.shape[1], 3 * y.shape[1]), dilation)
-        of_picture = v.unflatten(0, (-1, lattices)).flatten(1, 2)  # one lattice below another: pixels in any order
-        out = apply_matrix(matrix, of_picture, self.project.bias)
-        return out.unflatten(1, (lattices, -1)).flatten(0, 1).permute(0, 3, 1, 2)
+        B, h, w, C = v.shape
+        of_picture = v.reshape(B // lattices, lattices * h, w, C)  # one lattice below another: pixels in any order
+        return apply_matrix(matrix, of_picture, self.project.bias).reshape(B, h, w, C).permute(0, 3, 1, 2)
 
     def _stripes(self, y: Tensor, dilation: int) -> Iterable[RowStripe]:
         """Stripes in which queries and keys are summed, so that they are never held whole."""

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pellucid.ops.lattices import join_lattices, split_lattices
+from pellucid.ops.lattices import group_lattices, join_lattices, split_lattices
 from pellucid.ops.masked_window_attention import check_blind_spot, lattice_window_attention
 
 
@@ -60,13 +60,15 @@ class MaskedWindowAttention(nn.Module):
         """Compute the same of lattices, (4B, C, h, w), as `to_lattices` stacks them."""
         h, w = x.shape[-2:]
         qkv = self._bordered_projection(x, self.window // 2, self.reach // 2)
-        y = self._attend(qkv.unflatten(0, (-1, 2, 2)), self.reach // 2).flatten(0, 2)
+        y = self._attend(group_lattices(qkv), self.reach // 2).flatten(0, 2)
         return self.project(y.permute(0, 3, 1, 2)[..., :h, :w])
 
     def _attend(self, qkv: Tensor, border: int) -> Tensor:
-        q, k, v = qkv.chunk(3, dim=-1)
-        inside_rows, inside_columns = (slice(border, side - border) for side in q.shape[3:5])
-        return lattice_window_attention(q[:, :, :, inside_rows, inside_columns], k, v, self.height, self.width)
+        """Attend on lattices (B, 2, 2, h, w, 3hd) that have a border."""
+        inner = self.project.in_channels
+        rows, columns = (slice(border, side - border) for side in qkv.shape[3:5])
+        q, kv = qkv[:, :, :, rows, columns, :inner], qkv[..., inner:]
+        return lattice_window_attention(q, kv, self.height, self.width)
 
     def _bordered_projection(self, x: Tensor, multiple: int, border: int) -> Tensor:
         """Return q, k, v as (B, H, W, 3hd), padded to a multiple of the window and then with a border of zeros."""

@@ -9,9 +9,10 @@ lattices of the picture as on four pictures, with ordinary convolutions, pixel-u
 embedding, and the channel attention's C × C matrices, lets one lattice see another.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -186,14 +187,16 @@ class TBSN(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         H, W = image.shape[-2:]
         x = to_lattices(self.embed(_pad_to_multiple(image, self.config.multiple)))
+        downs = cast(Iterable[PatchUnshuffleDownsample], self.downs)
+        ups = cast(Iterable[PatchShuffleUpsample], self.ups)
         skips: list[Tensor] = []
-        for blocks, down in zip(self.encoders, self.downs, strict=True):
+        for blocks, down in zip(self.encoders, downs, strict=True):
             x = blocks(x)
             skips.append(x)
             x = down.on_lattices(x)
         x = self.latent(x)
         reductions = [*self.reductions, nn.Identity()]
-        for up, reduce, blocks in zip(self.ups, reductions, self.decoders, strict=True):
+        for up, reduce, blocks in zip(ups, reductions, self.decoders, strict=True):
             x = blocks(reduce(torch.cat([up.on_lattices(x), skips.pop()], dim=1)))
         # No image is added: it would show every pixel to itself.
         return from_lattices(self.output(self.refinement(x)))[..., :H, :W]

@@ -18,12 +18,18 @@ def to_lattices(x: Tensor) -> Tensor:
 
 def from_lattices(x: Tensor) -> Tensor:
     """Return (B, C, 2h, 2w) from its lattices (4B, C, h, w)."""
-    return join_lattices(x.permute(0, 2, 3, 1).unflatten(0, (-1, 2, 2))).permute(0, 3, 1, 2)
+    return join_lattices(group_lattices(x.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
 
 
 def split_lattices(x: Tensor) -> Tensor:
     """View x, (B, H, W, C) with even H and W, as lattices (B, 2, 2, H/2, W/2, C); nothing is copied."""
-    return x.unflatten(1, (-1, 2)).unflatten(3, (-1, 2)).permute(0, 2, 4, 1, 3, 5)
+    B, H, W, C = x.shape
+    return x.view(B, H // 2, 2, W // 2, 2, C).permute(0, 2, 4, 1, 3, 5)
+
+
+def group_lattices(x: Tensor) -> Tensor:
+    """View lattices stacked on the batch axis, (4B, h, w, C), as (B, 2, 2, h, w, C)."""
+    return x.view(-1, 2, 2, *x.shape[1:])
 
 
 def join_lattices(x: Tensor) -> Tensor:

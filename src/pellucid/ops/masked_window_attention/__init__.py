@@ -11,15 +11,15 @@ __all__ = ["check_blind_spot", "lattice_window_attention", "masked_window_attent
 def masked_window_attention(q: Tensor, k: Tensor, v: Tensor, height: Tensor, width: Tensor, window: int) -> Tensor:
     """Attend from every window of queries to the overlapping window of keys around it, at even displacements.
 
-    TBSN (Li et al., AAAI 2025), the attention inside M-WSA: softmax_j(q_i · (k_j + H[j₁−i₁] + W[j₂−i₂]) / √d) v_j over the
-    keys j whose displacement from i is even in both directions. Keys outside the picture are zero: they count in the
-    softmax, and add nothing.
+    TBSN (Li et al., AAAI 2025), the attention inside M-WSA: Σ_j softmax_j(q_i · (k_j + H[j₁−i₁] + W[j₂−i₂]) / √d) v_j
+    over the keys j whose displacement from i is even in both directions. Keys outside the picture are zero: they count
+    in the softmax, and add nothing.
 
     Args:
         q, k, v: (B, H, W, h·d) each; head i owns channels [i·d, (i+1)·d).
-        height, width: the position vectors H and W, (2o − 1, d) each, row o − 1 for displacement 0, where o is the side
-            of the overlapping window; shared by all heads.
-        window: side of a window; windows start at the upper left corner, and the last ones may reach out of the picture.
+        height, width: the position vectors H and W, (2o − 1, d) each, row o − 1 for displacement 0, where o is the
+            side of the overlapping window; shared by all heads.
+        window: side of a window; they start at the upper left corner, and the last may reach out of the picture.
 
     Returns:
         (B, H, W, h·d)

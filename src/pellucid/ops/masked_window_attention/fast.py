@@ -19,32 +19,32 @@ from pellucid.ops.row_stripes import worth_striping
 _STRIPE_VALUES = 5 << 18  # values of the keys and values gathered for a stripe of windows: 5 MiB in float32
 
 
-def lattice_window_attention(q: Tensor, k: Tensor, v: Tensor, height: Tensor, width: Tensor) -> Tensor:
+def lattice_window_attention(q: Tensor, kv: Tensor, height: Tensor, width: Tensor) -> Tensor:
     """Attend on lattices, in stripes of windows where no gradient is recorded.
 
     Args:
         q: (B, 2, 2, h, w, C), with h and w multiples of the side of a window on a lattice.
-        k, v: (B, 2, 2, h + 2r, w + 2r, C): a border of r = (o − window) / 4 zeros around.
+        kv: keys, then values, (B, 2, 2, h + 2r, w + 2r, 2C): with a border of r = (o − window) / 4 zeros around.
         height, width: H and W, (2o − 1, d).
 
     Returns:
         (B, 2, 2, h, w, C), in the memory order of q.
     """
+    B, _, _, h, w, C = q.shape
     overlap = (height.shape[0] + 1) // 4  # sides on a lattice
-    border = k.shape[3] - q.shape[3]
+    border = kv.shape[3] - h
     window = overlap - border
     positions = _position_vectors(height, width, window, overlap)
-    if not worth_striping(q, k, v, height, width):
-        return _attend(q, k, v, positions, window, overlap).flatten(5, 6).flatten(3, 4)
+    if not worth_striping(q, kv, height, width):
+        return _attend(q, kv, positions, window, overlap).flatten(5, 6).flatten(3, 4)
     out = torch.empty_like(q)
-    tiles = out.unflatten(4, (-1, window)).unflatten(3, (-1, window))
-    gathered = 2 * k[:, :, :, 0].numel() * overlap**2 // window  # values for one row of windows
+    tiles = out.view(B, 2, 2, h // window, window, w // window, window, C)
+    gathered = kv[:, :, :, 0].numel() * overlap**2 // window  # values for one row of windows
     step = max(1, _STRIPE_VALUES // gathered)
-    for start in range(0, tiles.shape[3], step):
+    for start in range(0, h // window, step):
         rows = slice(start * window, (start + step) * window)
         keys = slice(rows.start, rows.stop + border)
-        stripe = (q[:, :, :, rows], k[:, :, :, keys], v[:, :, :, keys])
-        tiles[:, :, :, start : start + step] = _attend(*stripe, positions, window, overlap)
+        tiles[:, :, :, start : start + step] = _attend(q[:, :, :, rows], kv[:, :, :, keys], positions, window, overlap)
     return out
 
 
@@ -57,25 +57,26 @@ def _position_vectors(height: Tensor, width: Tensor, window: int, overlap: int) 
     return vectors.reshape(window**2, overlap**2, d).mT * d**-0.5
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor, positions: Tensor, window: int, overlap: int) -> Tensor:
-    """Attend in every window of some rows of windows: (B, 2, 2, rows, window, columns, window, C)."""
-    B, _, _, h, w, _ = q.shape
+def _attend(q: Tensor, kv: Tensor, positions: Tensor, window: int, overlap: int) -> Tensor:
+    """Attend in every window of some rows of windows: (B, 2, 2, rows, window, columns, window, C).
+
+    Axes: n windows of all lattices, places i and j in a window of queries and of keys, h heads, d channels.
+    """
+    B, _, _, rows, columns, C = q.shape
     d = positions.shape[1]
-    q, k, v = (
-        _windows(t, size, window).unflatten(-1, (-1, d)) for t, size in ((q, window), (k, overlap), (v, overlap))
-    )  # windows of all lattices n, places i or j, heads h, channels d
-    heads = q.shape[2]
+    q = _windows(q, window, window).view(-1, window**2, C // d, d)  # n i h d
+    kv = _windows(kv, overlap, window).view(-1, overlap**2, 2, C // d, d)
     by_place = q.flatten(1, 2).transpose(0, 1)  # (i h) n d
-    bias = torch.bmm(by_place, positions.to(q.dtype).repeat_interleave(heads, 0))  # (i h) n j
-    bias = bias.unflatten(0, (-1, heads)).permute(2, 1, 0, 3)  # n h i j
-    y = F.scaled_dot_product_attention(*(t.transpose(1, 2) for t in (q, k, v)), attn_mask=bias)
-    y = y.transpose(1, 2).reshape(B, 2, 2, h // window, w // window, window, window, heads * d)
-    return y.transpose(4, 5)
+    bias = torch.bmm(by_place, positions.to(q.dtype).repeat_interleave(C // d, 0))  # (i h) n j
+    bias = bias.view(window**2, C // d, -1, overlap**2).permute(2, 1, 0, 3)  # n h i j
+    k, v = kv.permute(2, 0, 3, 1, 4).unbind(0)  # n h j d
+    y = F.scaled_dot_product_attention(q.transpose(1, 2), k, v, attn_mask=bias).transpose(1, 2)
+    return y.reshape(B, 2, 2, rows // window, columns // window, window, window, C).transpose(4, 5)
 
 
 def _windows(t: Tensor, size: int, step: int) -> Tensor:
     """Gather windows of size × size every `step` pixels: (n, size², C)."""
-    t = t.unfold(3, size, step).unfold(4, size, step)  # B a b U V C i₁ i₂
+    t = t.unfold(3, size, step).unfold(4, size, step)  # B 2 2 U V C i₁ i₂
     return t.permute(0, 1, 2, 3, 4, 6, 7, 5).flatten(5, 6).flatten(0, 4)
 
 
@@ -84,6 +85,6 @@ def masked_window_attention(q: Tensor, k: Tensor, v: Tensor, height: Tensor, wid
     _, H, W, _ = q.shape
     bottom, right, reach = -H % window, -W % window, ((height.shape[0] + 1) // 2 - window) // 2
     q = F.pad(q, (0, 0, 0, right, 0, bottom))
-    k, v = (F.pad(t, (0, 0, reach, right + reach, reach, bottom + reach)) for t in (k, v))
-    out = lattice_window_attention(*(split_lattices(t) for t in (q, k, v)), height, width)
+    kv = F.pad(torch.cat([k, v], dim=-1), (0, 0, reach, right + reach, reach, bottom + reach))
+    out = lattice_window_attention(split_lattices(q), split_lattices(kv), height, width)
     return join_lattices(out)[:, :H, :W]
