@@ -108,7 +108,7 @@ NETWORKS = (
     ),
     ModuleRow(
         name="TBSNUNet",
-        make=lambda: TBSNUNet(TBSNUNetConfig(width=2)),
+        make=lambda: TBSNUNet(TBSNUNetConfig(width=4)),
         channels=3,
         result=lambda H, W: (3, H, W),
     ),
