@@ -5,7 +5,12 @@
 
 from pellucid.layers.dffn import DFFN as DFFN
 from pellucid.layers.fsas import FSAS as FSAS
+from pellucid.layers.blind_spot import CentreMaskedConv2d as CentreMaskedConv2d
+from pellucid.layers.blind_spot import PatchShuffleUpsample as PatchShuffleUpsample
+from pellucid.layers.blind_spot import PatchUnshuffleDownsample as PatchUnshuffleDownsample
 from pellucid.layers.gdfn import GDFN as GDFN
+from pellucid.layers.grouped_channel_attention import GroupedChannelAttention as GroupedChannelAttention
+from pellucid.layers.masked_window_attention import MaskedWindowAttention as MaskedWindowAttention
 from pellucid.layers.mdta import MDTA as MDTA
 from pellucid.layers.norm import BiasFreeLayerNorm as BiasFreeLayerNorm
 from pellucid.layers.norm import ChannelLayerNorm as ChannelLayerNorm

@@ -1,0 +1,87 @@
+"""Grouped channel-wise self-attention."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pellucid.ops.channel_attention import GramStatistics, apply_matrix, folded_matrix, gram_statistics
+from pellucid.ops.row_stripes import RowStripe, row_stripes, whole_picture, worth_striping
+
+
+class GroupedChannelAttention(nn.Module):
+    """Attention between the channels of each group, mixed locally by a depth-wise convolution of dilation 2 (G-CSA).
+
+    TBSN (Li et al., AAAI 2025); the authors' class is `DilatedMDTA`:
+
+        q, k, v = dw3×3(1×1(y)), dilation 2;   out = P · softmax(τ · q̂ᵀk̂) · v    for each group of channels
+
+    with q̂, k̂ normalised over all pixels of the picture. The convolutions keep to a pixel's parity class, but the
+    attention matrix is a sum over all pixels. Groups keep the matrix small against the number of pixels, so that it
+    carries little of any one of them.
+
+    Args:
+        channels: C; the input and output are (B, C, H, W) of any H, W ≥ 1.
+        groups: number of groups, each with its own head; must divide C.
+        bias: whether the three convolutions have biases.
+
+    Raises:
+        ValueError: the groups do not divide the channels.
+    """
+
+    def __init__(self, channels: int, groups: int, bias: bool = False) -> None:
+        super().__init__()
+        if channels % groups:
+            raise ValueError(f"{groups} groups do not divide {channels} channels")
+        self.temperature = nn.Parameter(torch.ones(groups, 1, 1))
+        self.qkv = nn.Conv2d(channels, 3 * channels, 1, bias=bias)
+        self.depthwise = nn.Conv2d(3 * channels, 3 * channels, 3, padding=2, dilation=2, groups=3 * channels, bias=bias)
+        self.project = nn.Conv2d(channels, channels, 1, bias=bias)
+
+    def forward(self, y: Tensor) -> Tensor:
+        return self._attend(y, lattices=1)
+
+    def on_lattices(self, y: Tensor) -> Tensor:
+        """Compute the same of lattices, (4B, C, h, w), as `to_lattices` stacks them: one matrix for each four."""
+        return self._attend(y, lattices=4)
+
+    def _attend(self, y: Tensor, lattices: int) -> Tensor:
+        """Attend in pictures that are given as so many lattices each: 1, the picture itself, or 4."""
+        dilation = 1 if lattices == 4 else 2
+        stripes = self._stripes(y, dilation)
+        of_lattices = GramStatistics.total([self._statistics(y, stripe, dilation) for stripe in stripes])
+        statistics = GramStatistics(*(t.view(-1, lattices, *t.shape[1:]).sum(1) for t in of_lattices))
+        matrix = folded_matrix(statistics, self.temperature, self.project.weight.flatten(1))
+        if len(stripes) == 1:
+            return self._values(matrix, y, lattices, dilation)
+        out = torch.empty_like(y)
+        for stripe in stripes:
+            out[:, :, stripe.rows] = self._values(matrix, y[:, :, stripe.read], lattices, dilation)[:, :, stripe.wanted]
+        return out
+
+    def _values(self, matrix: Tensor, y: Tensor, lattices: int, dilation: int) -> Tensor:
+        """Multiply the values of some rows by their picture's matrix."""
+        C = y.shape[1]
+        v = self._mixed(y, slice(2 * C, 3 * C), dilation)
+        of_pictures = v.reshape(-1, lattices * v.shape[1], *v.shape[2:])  # one lattice below another
+        return apply_matrix(matrix, of_pictures, self.project.bias).reshape(v.shape).permute(0, 3, 1, 2)
+
+    def _stripes(self, y: Tensor, dilation: int) -> list[RowStripe]:
+        """Stripes in which queries, keys and values are computed, so that they are never held whole."""
+        B, C, H, W = y.shape
+        if worth_striping(y, self.temperature):
+            return list(row_stripes(H, B * W * 2 * C, reach=dilation))
+        return [whole_picture(H)]
+
+    def _statistics(self, y: Tensor, stripe: RowStripe, dilation: int) -> GramStatistics:
+        qk = self._mixed(y[:, :, stripe.read], slice(0, 2 * y.shape[1]), dilation)[:, stripe.wanted]
+        q, k = qk.chunk(2, dim=-1)
+        return gram_statistics(q, k, self.temperature.numel())
+
+    def _mixed(self, y: Tensor, rows: slice, dilation: int) -> Tensor:
+        """Compute some of the channels of dw3×3(1×1(y)), as (B, H, W, channels)."""
+        qkv_bias = None if self.qkv.bias is None else self.qkv.bias[rows]
+        depthwise_bias = None if self.depthwise.bias is None else self.depthwise.bias[rows]
+        t = F.conv2d(y, self.qkv.weight[rows], qkv_bias)
+        weight = self.depthwise.weight[rows]
+        t = F.conv2d(t, weight, depthwise_bias, padding=dilation, dilation=dilation, groups=t.shape[1])
+        return t.permute(0, 2, 3, 1)
