@@ -3,10 +3,14 @@
 `X as X` makes a name public; a line for each file, so that a new paper adds one.
 """
 
+from pellucid.layers.anchored_stripe_attention import AnchoredStripeAttention as AnchoredStripeAttention
+from pellucid.layers.channel_attention_block import ChannelAttentionBlock as ChannelAttentionBlock
 from pellucid.layers.gdfn import GDFN as GDFN
 from pellucid.layers.mdta import MDTA as MDTA
+from pellucid.layers.mixed_attention import MixedAttention as MixedAttention
 from pellucid.layers.norm import BiasFreeLayerNorm as BiasFreeLayerNorm
 from pellucid.layers.norm import ChannelLayerNorm as ChannelLayerNorm
 from pellucid.layers.patches import OverlapPatchEmbed as OverlapPatchEmbed
 from pellucid.layers.resample import PixelShuffleUpsample as PixelShuffleUpsample
 from pellucid.layers.resample import PixelUnshuffleDownsample as PixelUnshuffleDownsample
+from pellucid.layers.window_attention import WindowAttention as WindowAttention
