@@ -2,8 +2,8 @@
 
 import math
 
-import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from pellucid.layers.anchored_stripe_attention import AnchoredStripeHeads, PerAxis, StripeLayout, pooled
 from pellucid.layers.tile_padding import pad_to_tiles
@@ -62,6 +62,10 @@ class MixedAttention(nn.Module):
         self.multiple = math.lcm(window_size, layout.multiple)
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.join(*self.branches(x)).permute(0, 3, 1, 2)
+
+    def branches(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Attend in windows and in stripes, each (B, H, W, C / 2)."""
         H, W = x.shape[-2:]
         x_BHWC = pad_to_tiles(x, self.multiple).permute(0, 2, 3, 1)
         (w1, w2), (b1, b2) = self.qkv.weight.chunk(2), self.qkv.bias.chunk(2)
@@ -69,4 +73,9 @@ class MixedAttention(nn.Module):
         means = pooled(x_BHWC, self.stripes.layout.anchor_factor)
         anchors = linear_in_float32(means, self.anchor.weight, self.anchor.bias)
         far = self.stripes(linear_in_float32(x_BHWC, w2, b2), anchors)
-        return self.project(torch.cat([near, far], dim=-1).to(x.dtype)).permute(0, 3, 1, 2)[..., :H, :W]
+        return near.to(x.dtype)[:, :H, :W], far.to(x.dtype)[:, :H, :W]
+
+    def join(self, near: Tensor, far: Tensor) -> Tensor:
+        """Project the branches, (B, H, W, C); of each pixel, so that a picture may be joined part by part."""
+        weight_near, weight_far = self.project.weight.chunk(2, dim=1)
+        return F.linear(near, weight_near, self.project.bias) + F.linear(far, weight_far)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from pellucid.layers import ChannelAttentionBlock, ChannelLayerNorm, MixedAttention
 from pellucid.layers.tile_padding import pad_to_tiles
-from pellucid.ops.row_stripes import map_rows, worth_striping
+from pellucid.ops.row_stripes import row_stripes, worth_striping
 
 # Bounds that no sensible network reaches, so that a file that lies about its size is refused before it is built.
 _LARGEST_SIZE, _MOST_LAYERS, _LARGEST_MULTIPLE = 2**14, 512, 2**12
@@ -190,14 +190,20 @@ class GRLLayer(nn.Module):
         self.drop = drop
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self._dropped(self.norm1(self.attention(x))) + x
-        if self.local is not None:
-            y = y + self.local(x)
-        if worth_striping(y, self.norm2.weight, self.mlp.expand.weight) and not self.training:
-            return map_rows(self._feed_forward, y, widest=self.mlp.expand.out_features, reach=0)
-        return self._feed_forward(y)
+        near, far = self.attention.branches(x)
+        shortcut = x if self.local is None else x + self.local(x)
+        if self.training or not worth_striping(x, *self.parameters()):
+            return self._rest(near, far, shortcut)
+        out = torch.empty_like(shortcut)
+        widest = x.shape[0] * x.shape[3] * self.mlp.expand.out_features
+        for stripe in row_stripes(x.shape[2], widest, reach=0):
+            rows = stripe.rows
+            out[:, :, rows] = self._rest(near[:, rows], far[:, rows], shortcut[:, :, rows])
+        return out
 
-    def _feed_forward(self, x: Tensor) -> Tensor:
+    def _rest(self, near: Tensor, far: Tensor, shortcut: Tensor) -> Tensor:
+        """What follows the attention, which is local to each pixel."""
+        x = self._dropped(self.norm1(self.attention.join(near, far).permute(0, 3, 1, 2))) + shortcut
         return self._dropped(self.norm2(self.mlp(x))) + x
 
     def _dropped(self, x: Tensor) -> Tensor:

@@ -15,11 +15,12 @@ def without_autocast(device: torch.device) -> AbstractContextManager[object]:
 
 
 def linear_in_float32(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Project x, at least in float32, whatever the type of the operands and autocast.
+    """Project x, (B, H, W, C), at least in float32, whatever the type of the operands and autocast.
 
     For queries and keys of cosine attention: at a temperature of 100 the rounding of reduced precision would be
-    magnified until it decides who attends to whom.
+    magnified until it decides who attends to whom. A 1×1 convolution, since that adds the bias on the way.
     """
     dtype = torch.promote_types(x.dtype, torch.float32)
+    x_BCHW = x.to(dtype).permute(0, 3, 1, 2)
     with without_autocast(x.device):
-        return F.linear(x.to(dtype), weight.to(dtype), bias.to(dtype))
+        return F.conv2d(x_BCHW, weight.to(dtype)[:, :, None, None], bias.to(dtype)).permute(0, 2, 3, 1)

@@ -53,14 +53,13 @@ def tile_attention(
         bias = _bias(table.to(dtype), rows, query_tile, key_tile)
         at = slice(rows.start * query_tile[1], rows.stop * query_tile[1])
         for i, region in enumerate(of_queries):
-            masked = _masked(region, rows, (query_tile, key_tile), (query_shift, key_shift), bias.device)
-            term = bias if masked is None else bias + _MASKED * masked.to(dtype)
-            part = F.scaled_dot_product_attention(queries[i][:, :, at], keys[i], values[i], term[None], scale=1.0)
+            mask = _mask(region, rows, (query_tile, key_tile), (query_shift, key_shift), bias)
+            term = (bias if mask is None else bias + mask).flatten(3, 4).flatten(1, 2)[None]
+            part = F.scaled_dot_product_attention(queries[i][:, :, at], keys[i], values[i], term, scale=1.0)
             attended[i].append(part)
     out = q.new_empty(q.shape)
     for region, parts in zip(of_queries, attended, strict=True):
-        tiles = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
-        region.put(out, _picture(tiles, q.shape[0], region, query_tile).to(q.dtype))
+        region.put(out, _cut(parts[0] if len(parts) == 1 else torch.cat(parts, dim=2), region, query_tile))
     return out
 
 
@@ -72,12 +71,11 @@ def _tiles(x: Tensor, tile: Pair, heads: int) -> Tensor:
     return cut.permute(0, 1, 3, 5, 2, 4, 6).reshape(-1, heads, n0 * n1, C // heads)
 
 
-def _picture(tiles: Tensor, batch: int, region: Region, tile: Pair) -> Tensor:
-    """(B T, h, N, d) → (B, H, W, C)."""
+def _cut(tiles: Tensor, region: Region, tile: Pair) -> Tensor:
+    """(B T, h, N, d) → (B, rows of tiles, n₀, columns of tiles, n₁, h, d)."""
     (H, W), (n0, n1) = region.size, tile
-    _, heads, _, d = tiles.shape
-    joined = tiles.reshape(batch, H // n0, W // n1, heads, n0, n1, d).permute(0, 1, 4, 2, 5, 3, 6)
-    return joined.reshape(batch, H, W, heads * d)
+    _, h, _, d = tiles.shape
+    return tiles.view(-1, H // n0, W // n1, h, n0, n1, d).permute(0, 1, 4, 2, 5, 3, 6)
 
 
 def _scaled(x: Tensor, scale: Tensor | float) -> Tensor:
@@ -87,24 +85,22 @@ def _scaled(x: Tensor, scale: Tensor | float) -> Tensor:
 
 
 def _bias(table: Tensor, rows: range, query_tile: Pair, key_tile: Pair) -> Tensor:
-    """Lay out β for some rows of the query tile, (h, their positions, M)."""
-    slid = table.flip(1, 2).unfold(1, key_tile[0], 1).unfold(2, key_tile[1], 1)  # h n0 n1 m0 m1, queries backwards
-    slid = slid[:, query_tile[0] - rows.stop : query_tile[0] - rows.start]
-    return slid.flip(1, 2).flatten(3, 4).flatten(1, 2)
+    """Lay out β for some rows of the query tile, (h, n₀, n₁, m₀, m₁)."""
+    slid: Tensor = table.flip(1, 2).unfold(1, key_tile[0], 1).unfold(2, key_tile[1], 1)  # queries run backwards
+    return slid[:, query_tile[0] - rows.stop : query_tile[0] - rows.start].flip(1, 2).contiguous()
 
 
-def _masked(
-    region: Region, rows: range, tiles: tuple[Pair, Pair], shifts: tuple[Pair, Pair], device: torch.device
+def _mask(
+    region: Region, rows: range, tiles: tuple[Pair, Pair], shifts: tuple[Pair, Pair], like: Tensor
 ) -> Tensor | None:
-    """Whether query and key come from different ends of the grid, (positions of some query rows, M); None if never."""
-    if not (region.last_row or region.last_column):
-        return None
-    apart: list[Tensor] = []
+    """Return M for some rows of the query tile, (n₀, n₁, m₀, m₁) or 1 on an axis on which it is one value; or None."""
+    masks: list[Tensor] = []
     for axis, last in enumerate((region.last_row, region.last_column)):
         query, key = (
-            torch.arange(tile[axis], device=device) >= tile[axis] - shift[axis]
+            torch.arange(tile[axis], device=like.device) >= tile[axis] - shift[axis]
             for tile, shift in zip(tiles, shifts, strict=True)
         )
-        apart.append((query.view(-1, 1) != key) & last)
-    vertical, horizontal = apart
-    return (vertical[rows.start : rows.stop, None, :, None] | horizontal[:, None, :]).flatten(2, 3).flatten(0, 1)
+        mask = _MASKED * (query.view(-1, 1) != key).to(like.dtype)
+        if last:
+            masks.append(mask[rows.start : rows.stop, None, :, None] if axis == 0 else mask[:, None, :])
+    return torch.minimum(*masks) if len(masks) == 2 else masks[0] if masks else None

@@ -32,9 +32,12 @@ class Region(NamedTuple):
             x = parts[0] if len(parts) == 1 else torch.cat(parts, axis)
         return x
 
-    def put(self, x: Tensor, part: Tensor) -> None:
-        """Write the region of x."""
-        bands = torch.split(part, [_length(rows) for rows in self.rows], dim=1)
+    def put(self, x: Tensor, cut: Tensor) -> None:
+        """Write the region of x; `cut` holds its tiles, (B, rows of tiles, n₀, columns of tiles, n₁, h, d)."""
+        if len(self.rows) == len(self.columns) == 1:
+            x[:, self.rows[0], self.columns[0]].view(cut.shape).copy_(cut)
+            return
+        bands = torch.split(cut.reshape(-1, *self.size, x.shape[-1]), [_length(rows) for rows in self.rows], dim=1)
         for rows, band in zip(self.rows, bands, strict=True):
             pieces = torch.split(band, [_length(columns) for columns in self.columns], dim=2)
             for columns, piece in zip(self.columns, pieces, strict=True):
