@@ -10,6 +10,7 @@
 """
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -80,14 +81,16 @@ def _cut(tiles: Tensor, region: Region, tile: Pair) -> Tensor:
 
 def _scaled(x: Tensor, scale: Tensor | float) -> Tensor:
     """Return x scale / max(‖x‖, ε)."""
-    norm: Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    norm = cast(Tensor, torch.linalg.vector_norm(x, dim=-1, keepdim=True))
     return x * (scale / norm.clamp_min(_EPSILON))
 
 
 def _bias(table: Tensor, rows: range, query_tile: Pair, key_tile: Pair) -> Tensor:
     """Lay out β for some rows of the query tile, (h, n₀, n₁, m₀, m₁)."""
-    slid: Tensor = table.flip(1, 2).unfold(1, key_tile[0], 1).unfold(2, key_tile[1], 1)  # queries run backwards
-    return slid[:, query_tile[0] - rows.stop : query_tile[0] - rows.start].flip(1, 2).contiguous()
+    read_backwards = table.flip(1, 2)
+    by_row = read_backwards.unfold(1, key_tile[0], 1).flip(1)[:, rows.start : rows.stop]  # h n₀ columns m₀
+    slid: Tensor = by_row.unfold(2, key_tile[1], 1)
+    return slid.index_select(2, torch.arange(query_tile[1] - 1, -1, -1, device=table.device))
 
 
 def _mask(
