@@ -38,7 +38,7 @@ def _attention_row(
 
 def _small_grl(**fields: Any) -> Callable[[], nn.Module]:
     config = {
-        "width": 8,
+        "width": 16,
         "depths": (2,),
         "window_heads": (2,),
         "stripe_heads": (1,),

@@ -87,10 +87,8 @@ def _scaled(x: Tensor, scale: Tensor | float) -> Tensor:
 
 def _bias(table: Tensor, rows: range, query_tile: Pair, key_tile: Pair) -> Tensor:
     """Lay out β for some rows of the query tile, (h, n₀, n₁, m₀, m₁)."""
-    read_backwards = table.flip(1, 2)
-    by_row = read_backwards.unfold(1, key_tile[0], 1).flip(1)[:, rows.start : rows.stop]  # h n₀ columns m₀
-    slid: Tensor = by_row.unfold(2, key_tile[1], 1)
-    return slid.index_select(2, torch.arange(query_tile[1] - 1, -1, -1, device=table.device))
+    slid: Tensor = table.flip(1, 2).unfold(1, key_tile[0], 1).unfold(2, key_tile[1], 1)  # queries run backwards
+    return slid[:, query_tile[0] - rows.stop : query_tile[0] - rows.start].flip(1, 2).contiguous()
 
 
 def _mask(
