@@ -153,4 +153,4 @@ LAYERS = (
         shape=(1, 180, 256, 256),
     ),
 )
-NETWORKS = (Case(name="GRL", make=lambda: create("grl", preset="small-sr4"), shape=(1, 3, 128, 128)),)
+NETWORKS = (Case(name="GRL", make=lambda: create("grl", preset="small-sr4"), shape=(1, 3, 128, 64)),)

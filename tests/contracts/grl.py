@@ -52,8 +52,7 @@ def _small_grl(**fields: Any) -> Callable[[], nn.Module]:
 
 
 OPS = (
-    _attention_row("windows", (2, 3), (2, 3)),
-    _attention_row("shifted-windows", (2, 3), (2, 3), (1, 1), (1, 1)),
+    _attention_row("windows", (2, 3), (2, 3), (1, 1), (1, 1)),
     _attention_row("gather", (1, 2), (2, 4), (0, 1), (1, 2)),
     _attention_row("read", (4, 2), (2, 1), (2, 1), (1, 0)),
 )
@@ -94,7 +93,7 @@ LAYERS = (
     ),
 )
 NETWORKS = (
-    ModuleRow(name="GRL", make=_small_grl(), channels=3, result=lambda H, W: (3, H, W)),
+    ModuleRow(name="GRL", make=_small_grl(width=32, mlp_width=32), channels=3, result=lambda H, W: (3, H, W)),
     ModuleRow(
         name="GRL-local-dual-pixel",
         make=_small_grl(in_channels=6, width=18, window_heads=(3,), stripe_heads=(3,), depths=(1,), local=True),

@@ -27,16 +27,16 @@ class WeightCache:
         if recording or torch.compiler.is_compiling() or any(w.is_inference() for w in weights):
             return compute()
         if not self._holds_for(weights):
+            self._values = {}
             # Aliases, so that no other weights can come to lie at the same address.
             self._weights = tuple((w.detach(), w._version) for w in weights)
-            self._values = {}
         value = self._values.pop(key, None)
         if value is None:
             with torch.inference_mode(False), torch.no_grad():  # a value that later calls may use in any mode
                 value = compute()
         self._values[key] = value
         while len(self._values) > _KEPT:
-            del self._values[next(iter(self._values))]
+            self._values.pop(next(iter(self._values)), None)
         return value
 
     def _holds_for(self, weights: Sequence[Tensor]) -> bool:
