@@ -118,7 +118,8 @@ def saving_and_loading_changes_nothing(row: CheckpointRow, directory: Path) -> N
 def misfits_are_refused(row: CheckpointRow, directory: Path) -> None:
     """A tensor missing, one too many, one of another shape, one that is not a number: each is refused."""
     state, path = official_state(row), directory / "misfit.pth"
-    used = [name for name in state if name not in checkpoints.describe(row.path, **row.settings).dismissed]
+    dismissed = checkpoints.describe(row.path, **row.settings).dismissed
+    used = [name for name in state if name not in dismissed]
     for name in (used[0], used[len(used) // 2], used[-1]):
         tensor, others = state[name], {key: t for key, t in state.items() if key != name}
         grown = torch.zeros(*tensor.shape[:-1], tensor.shape[-1] + 1)

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from pellucid.checkpoints import fftformer, restormer, tbsn, tbsn_unet
+from pellucid.checkpoints import fftformer, grl, restormer, tbsn, tbsn_unet
 from pellucid.checkpoints.system import System
 
 SYSTEMS: Mapping[str, System] = MappingProxyType(
     {
         "fftformer": fftformer.SYSTEM,
+        "grl": grl.SYSTEM,
         "restormer": restormer.SYSTEM,
         "tbsn": tbsn.SYSTEM,
         "tbsn-unet": tbsn_unet.SYSTEM,

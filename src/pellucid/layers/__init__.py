@@ -8,12 +8,16 @@ from pellucid.layers.fsas import FSAS as FSAS
 from pellucid.layers.blind_spot import CentreMaskedConv2d as CentreMaskedConv2d
 from pellucid.layers.blind_spot import PatchShuffleUpsample as PatchShuffleUpsample
 from pellucid.layers.blind_spot import PatchUnshuffleDownsample as PatchUnshuffleDownsample
+from pellucid.layers.anchored_stripe_attention import AnchoredStripeAttention as AnchoredStripeAttention
+from pellucid.layers.channel_attention_block import ChannelAttentionBlock as ChannelAttentionBlock
 from pellucid.layers.gdfn import GDFN as GDFN
 from pellucid.layers.grouped_channel_attention import GroupedChannelAttention as GroupedChannelAttention
 from pellucid.layers.masked_window_attention import MaskedWindowAttention as MaskedWindowAttention
 from pellucid.layers.mdta import MDTA as MDTA
+from pellucid.layers.mixed_attention import MixedAttention as MixedAttention
 from pellucid.layers.norm import BiasFreeLayerNorm as BiasFreeLayerNorm
 from pellucid.layers.norm import ChannelLayerNorm as ChannelLayerNorm
 from pellucid.layers.patches import OverlapPatchEmbed as OverlapPatchEmbed
 from pellucid.layers.resample import PixelShuffleUpsample as PixelShuffleUpsample
 from pellucid.layers.resample import PixelUnshuffleDownsample as PixelUnshuffleDownsample
+from pellucid.layers.window_attention import WindowAttention as WindowAttention
