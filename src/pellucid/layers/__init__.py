@@ -3,6 +3,10 @@
 `X as X` makes a name public; a line for each file, so that a new paper adds one.
 """
 
+from pellucid.layers.attn_conv import AttnConv as AttnConv
+from pellucid.layers.clo_attention import CloAttention as CloAttention
+from pellucid.layers.clo_block import CloBlock as CloBlock
+from pellucid.layers.conv_ffn import ConvFFN as ConvFFN
 from pellucid.layers.gdfn import GDFN as GDFN
 from pellucid.layers.mdta import MDTA as MDTA
 from pellucid.layers.norm import BiasFreeLayerNorm as BiasFreeLayerNorm

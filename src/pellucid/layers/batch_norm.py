@@ -1,0 +1,15 @@
+"""Batch normalisation in evaluation, as the affine map that it is."""
+
+import torch
+from torch import Tensor, nn
+
+
+def batch_norm_affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Return s and t, (C,) each, with norm(x) = s ⊙ x + t by the running statistics: s = γ/√(σ² + ε), t = β − μ s.
+
+    A convolution beside the norm takes them into its weights, so that no pass over memory is left.
+    """
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+    return scale, norm.bias - norm.running_mean * scale
