@@ -1,11 +1,8 @@
 """Convolution with context-aware weights."""
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from pellucid.ops.attn_conv import attn_conv
-from pellucid.ops.batch_stripes import Piece, map_pieces, whole_batch
-from pellucid.ops.row_stripes import worth_striping
 
 
 class AttnConv(nn.Module):
@@ -15,16 +12,16 @@ class AttnConv(nn.Module):
 
         [Q; K; V] = dw(1×1(x));   out = tanh(d^−½ W₂ SiLU(W₁ (Q ⊙ K))) ⊙ V
 
-    with biases in every convolution, and the zeros of the depth-wise one around the projected map.
+    with biases everywhere, and the zeros of the depth-wise convolution around the projected map.
 
     Args:
         channels: C; the input is (B, C, H, W) of any H, W ≥ 1.
         heads: d = n / heads sets the temperature; nothing else depends on it.
         kernel_size: r, odd.
-        out_channels: n, channels of the output; C by default.
+        out_channels: n; the output is (B, n, H, W). C by default.
 
     Raises:
-        ValueError: the heads do not divide n, or the kernel is even.
+        ValueError: the heads do not divide n, or the kernel size is even.
     """
 
     def __init__(self, channels: int, heads: int, kernel_size: int, out_channels: int | None = None) -> None:
@@ -34,30 +31,16 @@ class AttnConv(nn.Module):
             raise ValueError(f"{heads} heads do not divide {n} channels")
         if kernel_size < 1 or kernel_size % 2 == 0:
             raise ValueError(f"the kernel size must be odd, not {kernel_size}")
-        self.heads, self.reach = heads, kernel_size // 2
+        self.heads = heads
         self.qkv = nn.Conv2d(channels, 3 * n, 1)
-        self.depthwise = nn.Conv2d(3 * n, 3 * n, kernel_size, padding=self.reach, groups=3 * n)
+        self.depthwise = nn.Conv2d(3 * n, 3 * n, kernel_size, padding=kernel_size // 2, groups=3 * n)
         self.w1 = nn.Conv2d(n, n, 1)
         self.w2 = nn.Conv2d(n, n, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        n = self.w2.out_channels
-        if worth_striping(x, self.qkv.weight):
-            return map_pieces(lambda piece: self.of_piece(x, piece), x, n, widest=4 * n, reach=self.reach)
-        return self.of_piece(x, whole_batch(x))
-
-    def of_piece(self, x: Tensor, piece: Piece) -> Tensor:
-        """Compute the equation on a piece of x, for its wanted rows."""
-        weight, bias = _parameters(self.qkv)
-        x = piece.read(x)
-        q, k, v = (
-            F.conv2d(x, w, b).permute(0, 2, 3, 1) for w, b in zip(weight.chunk(3), bias.chunk(3), strict=True)
-        )
-        (w1, b1), (w2, b2) = _parameters(self.w1), _parameters(self.w2)
-        out = attn_conv(q, k, v, *_parameters(self.depthwise), w1.flatten(1), b1, w2.flatten(1), b2, self.heads)
-        return out.permute(0, 3, 1, 2)[:, :, piece.stripe.wanted]
-
-
-def _parameters(convolution: nn.Conv2d) -> tuple[Tensor, Tensor]:
-    assert convolution.bias is not None  # every convolution of the paper has one
-    return convolution.weight, convolution.bias
+        convolutions = (self.qkv, self.depthwise, self.w1, self.w2)
+        biases = [bias for convolution in convolutions if (bias := convolution.bias) is not None]
+        qkv, depthwise, w1, w2 = (convolution.weight for convolution in convolutions)
+        weights = (qkv.flatten(1), depthwise, w1.flatten(1), w2.flatten(1))
+        parameters = [tensor for pair in zip(weights, biases, strict=True) for tensor in pair]
+        return attn_conv(x.permute(0, 2, 3, 1), *parameters, self.heads).permute(0, 3, 1, 2)

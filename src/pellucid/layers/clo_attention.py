@@ -7,9 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pellucid.layers.attn_conv import AttnConv
-from pellucid.ops.batch_stripes import Piece, map_pieces, whole_batch
 from pellucid.ops.pooled_attention import pooled_attention
-from pellucid.ops.row_stripes import worth_striping
 
 
 class CloAttention(nn.Module):
@@ -49,33 +47,21 @@ class CloAttention(nn.Module):
         d = channels // heads
         branches = [(h, size) for h, size in zip(local_heads, kernel_sizes, strict=True) if h]
         self.local = nn.ModuleList(AttnConv(channels, h, size, out_channels=h * d) for h, size in branches)
-        self.reach = max((size // 2 for _, size in branches), default=0)
         self.global_heads, self.pool = global_heads, pool
         self.query = nn.Conv2d(channels, global_heads * d, 1) if global_heads else None
         self.key_value = nn.Conv2d(channels, 2 * global_heads * d, 1) if global_heads else None
         self.project = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        C = x.shape[1]
-        keys_values = self._keys_values(x)
-        if worth_striping(x, self.project.weight):
-            return map_pieces(lambda piece: self._mixed(x, keys_values, piece), x, C, widest=3 * C, reach=self.reach)
-        return self._mixed(x, keys_values, whole_batch(x))
+        branches = [branch(x) for branch in self.local]
+        if self.query is not None and self.key_value is not None:
+            q, keys_values = self.query(x), self.key_value(self._pooled(x))
+            k, v = keys_values.permute(0, 2, 3, 1).chunk(2, dim=-1)
+            branches.append(pooled_attention(q.permute(0, 2, 3, 1), k, v, self.global_heads).permute(0, 3, 1, 2))
+        return self.project(torch.cat(branches, dim=1))
 
-    def _keys_values(self, x: Tensor) -> Tensor | None:
-        """Compute the keys and values of the pooled picture, (B, h, w, 2n)."""
-        if self.key_value is None:
-            return None
+    def _pooled(self, x: Tensor) -> Tensor:
         H, W = x.shape[-2:]
         if min(H, W) < self.pool:
             raise ValueError(f"a map of {H}×{W} cannot be pooled by {self.pool}: give a larger picture")
-        return self.key_value(F.avg_pool2d(x, self.pool)).permute(0, 2, 3, 1)
-
-    def _mixed(self, x: Tensor, keys_values: Tensor | None, piece: Piece) -> Tensor:
-        """Compute the wanted rows of a piece of x."""
-        branches = [branch.of_piece(x, piece) for branch in self.local]
-        if self.query is not None and keys_values is not None:
-            q = self.query(x[piece.pictures, :, piece.stripe.rows]).permute(0, 2, 3, 1)
-            k, v = keys_values[piece.pictures].chunk(2, dim=-1)
-            branches.append(pooled_attention(q, k, v, self.global_heads).permute(0, 3, 1, 2))
-        return self.project(torch.cat(branches, dim=1))
+        return F.avg_pool2d(x, self.pool)

@@ -3,7 +3,6 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pellucid.ops.row_stripes import map_rows, worth_striping
 
 
 class ConvFFN(nn.Module):

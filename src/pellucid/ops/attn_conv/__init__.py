@@ -1,5 +1,6 @@
 """AttnConv: values mixed by one local filter, then weighted by what the neighbourhood of each pixel holds."""
 
+import torch
 from torch import Tensor
 
 from pellucid.ops.attn_conv import fast, reference
@@ -8,9 +9,9 @@ __all__ = ["attn_conv"]
 
 
 def attn_conv(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
+    x: Tensor,
+    qkv: Tensor,
+    qkv_bias: Tensor,
     depthwise: Tensor,
     depthwise_bias: Tensor,
     w1: Tensor,
@@ -19,13 +20,15 @@ def attn_conv(
     b2: Tensor,
     heads: int,
 ) -> Tensor:
-    """Compute tanh(d^−½ (W₂ SiLU(W₁ (Q ⊙ K) + b₁) + b₂)) ⊙ V, with [Q; K; V] = dw([q; k; v]) and zero padding.
+    """Compute tanh(d^−½ (W₂ SiLU(W₁ (Q ⊙ K) + b₁) + b₂)) ⊙ V, with [Q; K; V] = dw(W x + b) and zeros around W x + b.
 
-    CloFormer (Fan et al., 2023), section 3.2, AttnConv after its first projection.
+    CloFormer (Fan et al., 2023), section 3.2.
 
     Args:
-        q, k, v: (B, H, W, n) each.
-        depthwise: (3n, 1, r, r) with r odd: the filters of q, then of k, then of v.
+        x: (B, H, W, C).
+        qkv: W, (3n, C): rows of queries, then of keys, then of values.
+        qkv_bias: b, (3n,).
+        depthwise: (3n, 1, r, r) with r odd.
         depthwise_bias: (3n,).
         w1, w2: (n, n) each.
         b1, b2: (n,) each.
@@ -37,14 +40,17 @@ def attn_conv(
     Raises:
         ValueError: shapes disagree, the kernel is even or not square, or the heads do not divide n.
     """
-    n, r = q.shape[-1], depthwise.shape[-1]
-    if q.ndim != 4 or q.shape != k.shape or q.shape != v.shape:
-        raise ValueError(f"q, k and v must share one (B, H, W, n) shape, not {q.shape}, {k.shape}, {v.shape}")
-    if depthwise.shape != (3 * n, 1, r, r) or r % 2 == 0 or depthwise_bias.shape != (3 * n,):
+    C, n, r = x.shape[-1], w2.shape[0], depthwise.shape[-1]
+    if x.ndim != 4 or qkv.shape != (3 * n, C):
+        raise ValueError(f"x must be (B, H, W, C) and qkv ({3 * n}, C), not {tuple(x.shape)}, {tuple(qkv.shape)}")
+    if depthwise.shape != (3 * n, 1, r, r) or r % 2 == 0:
         raise ValueError(f"the depth-wise filters must be ({3 * n}, 1, r, r) with r odd, not {tuple(depthwise.shape)}")
-    if any(w.shape != (n, n) for w in (w1, w2)) or any(b.shape != (n,) for b in (b1, b2)):
-        raise ValueError(f"w1 and w2 must be ({n}, {n}), and b1 and b2 ({n},)")
+    if any(w.shape != (n, n) for w in (w1, w2)):
+        raise ValueError(f"w1 and w2 must be ({n}, {n}) each, not {tuple(w1.shape)}, {tuple(w2.shape)}")
+    if [b.shape[0] for b in (qkv_bias, depthwise_bias, b1, b2)] != [3 * n, 3 * n, n, n]:
+        raise ValueError(f"the biases must have {3 * n}, {3 * n}, {n} and {n} values")
     if heads < 1 or n % heads:
-        raise ValueError(f"{heads} heads must divide {n} channels")
-    tensors = (q, k, v, depthwise, depthwise_bias, w1, b1, w2, b2)
-    return (reference if fast.why_not(*tensors) else fast).attn_conv(*tensors, heads)
+        raise ValueError(f"the heads must divide {n} channels, and {heads} do not")
+    tensors = (x, qkv, qkv_bias, depthwise, depthwise_bias, w1, b1, w2, b2)
+    recording = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
+    return (reference if recording else fast).attn_conv(*tensors, heads)

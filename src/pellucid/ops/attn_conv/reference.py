@@ -1,4 +1,4 @@
-"""AttnConv, written as the equation. Axes: B batch, H W space, n channels, r kernel size."""
+"""AttnConv, written as the equation. Axes: B batch, H W space, C and n channels, r kernel size."""
 
 import torch
 from torch import Tensor
@@ -6,9 +6,9 @@ from torch.nn import functional as F
 
 
 def attn_conv(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
+    x: Tensor,
+    qkv: Tensor,
+    qkv_bias: Tensor,
     depthwise: Tensor,
     depthwise_bias: Tensor,
     w1: Tensor,
@@ -17,11 +17,10 @@ def attn_conv(
     b2: Tensor,
     heads: int,
 ) -> Tensor:
-    """T ⊙ V with T = tanh(d^−½ (W₂ SiLU(W₁ (Q ⊙ K) + b₁) + b₂)), where d = n / heads and [Q; K; V] = dw([q; k; v])."""
-    n, r = q.shape[-1], depthwise.shape[-1]
-    Q, K, V = (
-        F.conv2d(t.permute(0, 3, 1, 2), weight, bias, padding=r // 2, groups=n).permute(0, 2, 3, 1)
-        for t, weight, bias in zip((q, k, v), depthwise.chunk(3), depthwise_bias.chunk(3), strict=True)
-    )
+    """T ⊙ V with T = tanh(d^−½ (W₂ SiLU(W₁ (Q ⊙ K) + b₁) + b₂)), [Q; K; V] = dw(W x + b) and d = n / heads."""
+    n, r = w2.shape[0], depthwise.shape[-1]
+    projected = F.linear(x, qkv, qkv_bias).permute(0, 3, 1, 2)
+    mixed = F.conv2d(projected, depthwise, depthwise_bias, padding=r // 2, groups=3 * n).permute(0, 2, 3, 1)
+    Q, K, V = mixed.chunk(3, dim=-1)
     T = torch.tanh((n / heads) ** -0.5 * F.linear(F.silu(F.linear(Q * K, w1, b1)), w2, b2))
     return T * V
