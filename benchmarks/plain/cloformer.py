@@ -19,7 +19,7 @@ def plain_attn_conv(layer: AttnConv, x: Tensor) -> Tensor:
 
 def plain_attention(layer: CloAttention, x: Tensor) -> Tensor:
     """The token mixer as written in the paper: every branch by itself, and the scores of each head in full."""
-    B, C, H, W = x.shape
+    B, _, H, W = x.shape
     branches = [plain_attn_conv(branch, x) for branch in layer.local]
     if layer.query is not None:
         h, d = layer.global_heads, layer.query.out_channels // layer.global_heads

@@ -43,7 +43,7 @@ _PUBLISHED = {preset.widths: (preset.heads, preset.pools) for preset in CLOFORME
 
 def recognise(tensors: Mapping[str, Tensor]) -> bool:
     """Whether the names are those of a CloFormer checkpoint."""
-    return {"patch_embed.conv5.weight", "layers.0.blocks.0.mlp.dwconv.weight", "head.weight"} <= set(tensors)
+    return {"patch_embed.conv5.weight", "layers.0.blocks.0.mlp.dwconv.weight"} <= set(tensors)
 
 
 def infer_config(

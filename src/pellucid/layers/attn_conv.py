@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from pellucid.layers.parameters import weight_and_bias
 from pellucid.ops.attn_conv import attn_conv
 
 
@@ -38,9 +39,6 @@ class AttnConv(nn.Module):
         self.w2 = nn.Conv2d(n, n, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        convolutions = (self.qkv, self.depthwise, self.w1, self.w2)
-        biases = [bias for convolution in convolutions if (bias := convolution.bias) is not None]
-        qkv, depthwise, w1, w2 = (convolution.weight for convolution in convolutions)
-        weights = (qkv.flatten(1), depthwise, w1.flatten(1), w2.flatten(1))
-        parameters = [tensor for pair in zip(weights, biases, strict=True) for tensor in pair]
-        return attn_conv(x.permute(0, 2, 3, 1), *parameters, self.heads).permute(0, 3, 1, 2)
+        qkv, depthwise = weight_and_bias(self.qkv), weight_and_bias(self.depthwise)
+        w1, w2 = weight_and_bias(self.w1), weight_and_bias(self.w2)
+        return attn_conv(x.permute(0, 2, 3, 1), *qkv, *depthwise, *w1, *w2, self.heads).permute(0, 3, 1, 2)

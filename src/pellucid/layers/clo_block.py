@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pellucid.layers.batch_norm import batch_norm_affine
 from pellucid.layers.clo_attention import CloAttention
 from pellucid.layers.conv_ffn import ConvFFN
+from pellucid.layers.parameters import batch_norm_affine, weight_and_bias
 
 
 class CloBlock(nn.Module):
@@ -61,11 +61,11 @@ class CloBlock(nn.Module):
 
     def mixed(self, x: Tensor) -> Tensor:
         """First half: y, of the size of x."""
-        return x + self._dropped(self.mixer(self.norm1(x)))
+        return self._dropped(self.mixer(self.norm1(x))).add_(x)
 
     def transformed(self, y: Tensor) -> Tensor:
         """Second half: the output."""
-        return self.shortcut(y) + self._dropped(self.feedforward(self.norm2(y)))
+        return self._dropped(self.feedforward(self.norm2(y))).add_(self.shortcut(y))
 
     def _dropped(self, branch: Tensor) -> Tensor:
         """Stochastic depth (Huang et al., 2016): leave out the branch of some pictures, and scale those of the rest."""
@@ -91,7 +91,5 @@ class _Shortcut(nn.Module):
         z = self.convolution(y)
         if self.training:
             return self.project(self.norm(z))
-        scale, shift = batch_norm_affine(self.norm)
-        weight = self.project.weight * scale[:, None, None]
-        bias = torch.addmv(self.project.bias, self.project.weight.flatten(1), shift)
-        return F.conv2d(z, weight, bias)
+        (scale, shift), (weight, bias) = batch_norm_affine(self.norm), weight_and_bias(self.project)
+        return F.conv2d(z, (weight * scale)[:, :, None, None], torch.addmv(bias, weight, shift))

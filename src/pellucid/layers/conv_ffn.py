@@ -1,8 +1,9 @@
 """Convolutional feed-forward network."""
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from pellucid.layers.parameters import weight_and_bias
+from pellucid.ops.activated_linear import activated_linear
 
 
 class ConvFFN(nn.Module):
@@ -36,4 +37,5 @@ class ConvFFN(nn.Module):
         self.project = nn.Conv2d(hidden, channels if out_channels is None else out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.project(self.depthwise(F.gelu(self.expand(x))))
+        activated = activated_linear(x.permute(0, 2, 3, 1), *weight_and_bias(self.expand), "gelu")
+        return self.project(self.depthwise(activated.permute(0, 3, 1, 2)))

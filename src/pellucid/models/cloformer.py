@@ -1,6 +1,7 @@
 """CloFormer: a light backbone whose blocks mix high and low frequencies side by side.
 
-Q. Fan, H. Huang, J. Guan, R. He, "Rethinking Local Perception in Lightweight Vision Transformer", 2023, arXiv 2303.17803.
+Q. Fan, H. Huang, J. Guan, R. He, "Rethinking Local Perception in Lightweight Vision Transformer", 2023,
+arXiv 2303.17803.
 """
 
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pellucid.layers import CloBlock
-from pellucid.layers.batch_norm import batch_norm_affine
+from pellucid.layers.parameters import batch_norm_affine, weight_and_bias
 
 # Bounds that no sensible network reaches, so that a file that lies about its size is refused before it is built.
 _LARGEST_SIZE, _LARGEST_HIDDEN, _LARGEST_KERNEL, _MOST_BLOCKS = 2**14, 2**17, 255, 512
@@ -52,11 +53,15 @@ class CloFormerConfig:
     def __post_init__(self) -> None:
         stages = len(self.widths)
         of_stages = (self.blocks, self.heads, self.splits, self.kernels, self.pools)
-        if not 1 <= stages <= 8 or {len(t) for t in (*of_stages, self.expansions, self.feedforward_kernels)} != {stages}:
+        if not 1 <= stages <= 8 or {len(t) for t in (*of_stages, self.expansions, self.feedforward_kernels)} != {
+            stages
+        }:
             raise ValueError("there must be 1 to 8 stages, and a value for each in every tuple")
         sizes = (self.in_channels, self.classes, *self.widths, *self.blocks, *self.heads, *self.pools)
         if not all(type(size) is int and 1 <= size <= _LARGEST_SIZE for size in sizes):
-            raise ValueError(f"channels, classes, blocks, heads and pools must be whole numbers from 1 to {_LARGEST_SIZE}")
+            raise ValueError(
+                f"channels, classes, blocks, heads and pools must be whole numbers from 1 to {_LARGEST_SIZE}"
+            )
         kernels = (*(kernel for stage in self.kernels for kernel in stage), *self.feedforward_kernels)
         if not all(type(k) is int and 1 <= k <= _LARGEST_KERNEL and k % 2 for k in kernels):
             raise ValueError(f"kernel sizes must be odd numbers from 1 to {_LARGEST_KERNEL}")
@@ -90,9 +95,7 @@ class CloFormerConfig:
         return max(pooled, default=1)
 
 
-_S = CloFormerConfig(
-    widths=(64, 128, 224, 448), heads=(4, 8, 14, 28), splits=((3, 1), (4, 4), (7, 7), (7, 21))
-)
+_S = CloFormerConfig(widths=(64, 128, 224, 448), heads=(4, 8, 14, 28), splits=((3, 1), (4, 4), (7, 7), (7, 21)))
 CLOFORMER_PRESETS: Mapping[str, CloFormerConfig] = MappingProxyType(
     {
         "xxs": CloFormerConfig(),
@@ -196,7 +199,6 @@ class _ConvNormReLU(nn.Module):
         convolution, norm = self.convolution, self.norm
         if self.training:
             return F.relu(norm(convolution(x)))
-        scale, shift = batch_norm_affine(norm)
-        assert convolution.bias is not None
-        weight, bias = convolution.weight * scale[:, None, None, None], torch.addcmul(shift, convolution.bias, scale)
-        return F.relu(F.conv2d(x, weight, bias, convolution.stride, convolution.padding))
+        (scale, shift), (weight, bias) = batch_norm_affine(norm), weight_and_bias(convolution)
+        weight, bias = weight * scale[:, None, None, None], torch.addcmul(shift, bias, scale)
+        return F.relu(F.conv2d(x, weight, bias, convolution.stride, convolution.padding), inplace=True)
