@@ -99,9 +99,9 @@ LAYERS = (
     ),
     ModuleRow(
         name="CloAttention",
-        make=lambda: CloAttention(6, 3, (1, 2), (5,), pool=2),
-        channels=6,
-        result=lambda H, W: (6, H, W),
+        make=lambda: CloAttention(8, 2, (1, 1), (5,), pool=2),
+        channels=8,
+        result=lambda H, W: (8, H, W),
         sizes=_POOLED_SIZES,
     ),
     ModuleRow(

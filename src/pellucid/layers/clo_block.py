@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from pellucid.layers.clo_attention import CloAttention
 from pellucid.layers.conv_ffn import ConvFFN
 from pellucid.layers.parameters import batch_norm_affine, weight_and_bias
+from pellucid.layers.picture_norm import PictureNorm
 
 
 class CloBlock(nn.Module):
@@ -47,9 +48,9 @@ class CloBlock(nn.Module):
     ) -> None:
         super().__init__()
         stride = 1 if next_channels is None else 2
-        self.norm1 = nn.GroupNorm(1, channels)
+        self.norm1 = PictureNorm(channels)
         self.mixer = CloAttention(channels, heads, splits, kernel_sizes, pool)
-        self.norm2 = nn.GroupNorm(1, channels)
+        self.norm2 = PictureNorm(channels)
         self.feedforward = ConvFFN(channels, hidden, feedforward_kernel, next_channels, stride)
         self.shortcut = (
             nn.Identity() if next_channels is None else _Shortcut(channels, feedforward_kernel, next_channels)

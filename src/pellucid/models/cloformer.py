@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from pellucid.layers import CloBlock
 from pellucid.layers.parameters import batch_norm_affine, weight_and_bias
+from pellucid.layers.picture_norm import PictureNorm
 
 # Bounds that no sensible network reaches, so that a file that lies about its size is refused before it is built.
 _LARGEST_SIZE, _LARGEST_HIDDEN, _LARGEST_KERNEL, _MOST_BLOCKS = 2**14, 2**17, 255, 512
@@ -129,7 +130,7 @@ class CloFormer(nn.Module):
             nn.ModuleList(_block(config, stage, block, next(rates)) for block in range(config.blocks[stage]))
             for stage in range(len(config.widths))
         )
-        self.norm = nn.GroupNorm(1, config.widths[-1])
+        self.norm = PictureNorm(config.widths[-1])
         self.head = nn.Linear(config.widths[-1], config.classes)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -183,7 +184,7 @@ class _Stem(nn.Sequential):
             _ConvNormReLU(width, width),
             _ConvNormReLU(width, width),
             nn.Conv2d(width, width, 1),
-            nn.GroupNorm(1, width),
+            PictureNorm(width),
         )
 
 
