@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from pellucid.checkpoints import fftformer, grl, restormer, tbsn, tbsn_unet
+from pellucid.checkpoints import cloformer, fftformer, grl, restormer, tbsn, tbsn_unet
 from pellucid.checkpoints.system import System
 
 SYSTEMS: Mapping[str, System] = MappingProxyType(
@@ -13,5 +13,6 @@ SYSTEMS: Mapping[str, System] = MappingProxyType(
         "restormer": restormer.SYSTEM,
         "tbsn": tbsn.SYSTEM,
         "tbsn-unet": tbsn_unet.SYSTEM,
+        "cloformer": cloformer.SYSTEM,
     }
 )

@@ -10,6 +10,10 @@ from pellucid.layers.blind_spot import PatchShuffleUpsample as PatchShuffleUpsam
 from pellucid.layers.blind_spot import PatchUnshuffleDownsample as PatchUnshuffleDownsample
 from pellucid.layers.anchored_stripe_attention import AnchoredStripeAttention as AnchoredStripeAttention
 from pellucid.layers.channel_attention_block import ChannelAttentionBlock as ChannelAttentionBlock
+from pellucid.layers.attn_conv import AttnConv as AttnConv
+from pellucid.layers.clo_attention import CloAttention as CloAttention
+from pellucid.layers.clo_block import CloBlock as CloBlock
+from pellucid.layers.conv_ffn import ConvFFN as ConvFFN
 from pellucid.layers.gdfn import GDFN as GDFN
 from pellucid.layers.grouped_channel_attention import GroupedChannelAttention as GroupedChannelAttention
 from pellucid.layers.masked_window_attention import MaskedWindowAttention as MaskedWindowAttention

@@ -1,0 +1,46 @@
+"""AttnConv with few maps of n channels alive at a time, and its activations fused.
+
+Depth-wise filters do not mix queries, keys and values, and a factor before tanh can go into the weights before it, so
+with s = d^−½ and each map made when it is needed, in memory of its own,
+
+    P = dw(W_k x) ⊙ dw(W_q x),   S = SiLU∘W₁(P),   T = tanh∘(s W₂)(S),   out = T ⊙ dw(W_v x)
+
+where products overwrite their first factor. Projecting a third at a time leaves each map contiguous, where slices of
+all three would be strided.
+"""
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from pellucid.ops.activated_linear import activated_linear
+
+
+def attn_conv(
+    x: Tensor,
+    qkv: Tensor,
+    qkv_bias: Tensor,
+    depthwise: Tensor,
+    depthwise_bias: Tensor,
+    w1: Tensor,
+    b1: Tensor,
+    w2: Tensor,
+    b2: Tensor,
+    heads: int,
+) -> Tensor:
+    """Same values as the reference; no gradient, since maps are overwritten."""
+    n, r = w2.shape[0], depthwise.shape[-1]
+    scale = (n / heads) ** -0.5
+
+    def mixed(third: int) -> Tensor:
+        """Compute Q, K or V."""
+        rows = slice(third * n, (third + 1) * n)
+        projected = F.conv2d(x.permute(0, 3, 1, 2), qkv[rows, :, None, None], qkv_bias[rows])
+        local = F.conv2d(projected, depthwise[rows], depthwise_bias[rows], padding=r // 2, groups=n)
+        return local.permute(0, 2, 3, 1)
+
+    P = mixed(0).mul_(mixed(1))
+    S = activated_linear(P, w1, b1, "silu")
+    del P
+    T = activated_linear(S, scale * w2, scale * b2, "tanh")
+    del S
+    return T.mul_(mixed(2))
