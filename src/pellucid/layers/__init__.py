@@ -4,9 +4,12 @@
 """
 
 from pellucid.layers.gdfn import GDFN as GDFN
+from pellucid.layers.gf_block import GFBlock as GFBlock
+from pellucid.layers.global_filter import GlobalFilter as GlobalFilter
 from pellucid.layers.mdta import MDTA as MDTA
 from pellucid.layers.norm import BiasFreeLayerNorm as BiasFreeLayerNorm
 from pellucid.layers.norm import ChannelLayerNorm as ChannelLayerNorm
 from pellucid.layers.patches import OverlapPatchEmbed as OverlapPatchEmbed
+from pellucid.layers.position import LearnedPosition as LearnedPosition
 from pellucid.layers.resample import PixelShuffleUpsample as PixelShuffleUpsample
 from pellucid.layers.resample import PixelUnshuffleDownsample as PixelUnshuffleDownsample

@@ -53,7 +53,8 @@ def pack_filter(weight: Tensor, width: int) -> PackedFilter:
 def apply_packed(x: Tensor, packed: PackedFilter) -> Tensor:
     """Filter x, (B, H, W, C), in the type of the packed filter; return the type of x."""
     values = x.to(packed.real.dtype).contiguous()
-    t = transform(*x.shape[1:3], values.dtype, values.device)
+    _, H, W, _ = x.shape
+    t = transform(H, W, values.dtype, values.device)
     with _without_autocast(x.device):
         in_parts = worth_striping(values, *packed)
         filtered = _apply_in_parts(values, packed, t) if in_parts else _apply_at_once(values, packed, t)
@@ -68,47 +69,50 @@ def _without_autocast(device: torch.device) -> AbstractContextManager[object]:
 
 
 def _apply_at_once(x: Tensor, packed: PackedFilter, t: Transform) -> Tensor:
-    """Aᵀ D A X."""
-    after_a = x[0].numel() // t.rows_first.shape[2]
-    spectrum = _between_rows(_multiply(t.rows_first, x, after_a), packed, t)
-    return _multiply(t.rows_first.mT, spectrum, after_a).view_as(x)
+    """Compute Aᵀ D A X."""
+    after = x[0].numel() // t.rows_first.shape[2]
+    spectrum = _between_rows(_multiply(t.rows_first, x, after), packed, t)
+    return _multiply(t.rows_first.mT, spectrum, after).view_as(x)
 
 
 def _apply_in_parts(x: Tensor, packed: PackedFilter, t: Transform) -> Tensor:
-    """Aᵀ D A X for a few samples at a time, or where they are large for one, and for a few k of its rows at a time."""
-    B, _, _, C = x.shape
-    U, W, _ = packed.real.shape
-    after_a, K = x[0].numel() // t.rows_first.shape[2], t.rows_first.shape[1] // 2
-    per_k = 2 * after_a
-    samples = min(B, max(1, _BLOCK_VALUES // (K * per_k)))
+    """Compute Aᵀ D A X for some samples at a time, or for one where it is large, then for some k of its rows at a time.
+
+    Whatever lies between x and the result is written to two buffers.
+    """
+    after, K = x[0].numel() // t.rows_first.shape[2], t.rows_first.shape[1] // 2
+    per_k = 2 * after  # values of the spectrum
+    samples = min(len(x), max(1, _BLOCK_VALUES // (K * per_k)))
     step = min(K, max(1, _BLOCK_VALUES // per_k)) if samples == 1 else K
-    t = t._replace(columns_second=_repeated(t.columns_second, samples * step * (U // K) * len(t.columns_second)))
+    rows = samples * step * (len(packed.real) // K)
+    t = t._replace(columns_second=_repeated(t.columns_second, rows * len(t.columns_second)))
     spectrum, spare = x.new_empty(samples, K, per_k), x.new_empty(samples * step * per_k)
     out = torch.empty_like(x)
-    for start in range(0, B, samples):
+    for start in range(0, len(x), samples):
         part = slice(start, start + samples)
-        z = _multiply(t.rows_first, x[part], after_a, spectrum).view(-1, K, per_k)
+        z = _multiply(t.rows_first, x[part], after, spectrum).view(-1, K, per_k)
         if step == K:
             z = _between_rows(z, packed, t, spare)
         else:
             for k in range(0, K, step):
                 block = z[:, k : k + step]
-                block.copy_(_between_rows(block, *_of_rows(packed, t, slice(k, k + step)), spare).view_as(block))
-        _multiply(t.rows_first.mT, z, after_a, out[part])
+                block.copy_(_between_rows(block, *_of_rows(packed, t, K, slice(k, k + step)), spare).view_as(block))
+        _multiply(t.rows_first.mT, z, after, out[part])
     return out
 
 
-def _of_rows(packed: PackedFilter, t: Transform, ks: slice) -> tuple[PackedFilter, Transform]:
+def _of_rows(packed: PackedFilter, t: Transform, K: int, ks: slice) -> tuple[PackedFilter, Transform]:
     """Return what concerns some k of the rows."""
-    U, W, C = packed.real.shape
-    second = t.rows_second
-    K = t.rows_first.shape[1] // 2
-    of_k = PackedFilter(*(values.view(K, -1, W, C)[ks].flatten(0, 1) for values in packed))
-    return of_k, t._replace(rows_second=None if second is None else second[ks])
+    real, imaginary = (values.view(K, -1, *values.shape[1:])[ks].flatten(0, 1) for values in packed)
+    second = None if t.rows_second is None else t.rows_second[ks]
+    return PackedFilter(real, imaginary), t._replace(rows_second=second)
 
 
 def _between_rows(z: Tensor, packed: PackedFilter, t: Transform, spare: Tensor | None = None) -> Tensor:
-    """Apply all that lies between the first matrix of the rows and its transpose; given a spare, in it and z by turns."""
+    """Apply all that lies between the first matrix of the rows and its transpose.
+
+    Given a spare, results lie in it and in z by turns.
+    """
     _, W, C = packed.real.shape
     q = t.columns_second.shape[1] // 2
     stages = [(t.rows_second, W * C), (t.columns_first, q * C), (t.columns_second, C)]
@@ -137,7 +141,10 @@ def _scale(z: Tensor, packed: PackedFilter, place: Tensor | None) -> Tensor:
 
 
 def _multiply(matrices: Tensor, z: Tensor, after: int, place: Tensor | None = None) -> Tensor:
-    """Contract an axis that `after` values follow; blocks take the matrices in turn. The result lies in the place given."""
+    """Contract an axis of z that `after` values follow; its blocks take the matrices in turn.
+
+    Given a place, the result lies there.
+    """
     _, to, fro = matrices.shape
     z = z.reshape(-1, fro, after)
     matrices = _repeated(matrices, len(z))

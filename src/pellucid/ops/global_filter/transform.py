@@ -22,8 +22,8 @@ _WHOLE = 32  # a longer side is split in two factors
 class Transform(NamedTuple):
     """Matrices of the transform, and where its frequencies lie in a stored half spectrum.
 
-    The frequencies, F of them, are ordered by k and l of the rows, then k and l of the columns. The axes of a matrix are
-    (k that has one of its own, to, from); it is None where a side is not split.
+    The frequencies, F of them, are ordered by k and l of the rows, then k and l of the columns. Matrices have axes
+    (k, to, from), with one k where all share a matrix; they are None where a side is not split.
     """
 
     rows_first: Tensor  # (1, 2K, p): to (k, part), from a; a part is real or imaginary
