@@ -44,9 +44,11 @@ def pack_filter(weight: Tensor, width: int) -> PackedFilter:
     H, _, C, _ = weight.shape
     weight = weight.to(torch.promote_types(weight.dtype, torch.float32))
     t = transform(H, width, weight.dtype, weight.device)
-    one, other = weight.flatten(0, 1)[t.indices]  # F C 2, twice
-    real = (one[..., 0] + other[..., 0]) * t.scale
-    imaginary = (one[..., 1] * t.signs[0] + other[..., 1] * t.signs[1]) * t.scale
+    stored_real, stored_imaginary = weight.flatten(0, 1).unbind(-1)
+    one, other = t.indices
+    # In place on what was just gathered, so that a large filter is not held many times over.
+    real = stored_real[one].add_(stored_real[other]).mul_(t.scale)
+    imaginary = stored_imaginary[one].mul_(t.signs[0]).addcmul_(stored_imaginary[other], t.signs[1]).mul_(t.scale)
     return PackedFilter(real.view(-1, width, C), imaginary.view(-1, width, C))
 
 
