@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from pellucid.checkpoints import cloformer, fftformer, grl, restormer, tbsn, tbsn_unet
+from pellucid.checkpoints import cloformer, fftformer, gfnet, gfnet_h, grl, restormer, tbsn, tbsn_unet
 from pellucid.checkpoints.system import System
 
 SYSTEMS: Mapping[str, System] = MappingProxyType(
@@ -14,5 +14,7 @@ SYSTEMS: Mapping[str, System] = MappingProxyType(
         "tbsn": tbsn.SYSTEM,
         "tbsn-unet": tbsn_unet.SYSTEM,
         "cloformer": cloformer.SYSTEM,
+        "gfnet": gfnet.SYSTEM,
+        "gfnet-h": gfnet_h.SYSTEM,
     }
 )

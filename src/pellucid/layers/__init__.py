@@ -17,11 +17,14 @@ from pellucid.layers.conv_ffn import ConvFFN as ConvFFN
 from pellucid.layers.gdfn import GDFN as GDFN
 from pellucid.layers.grouped_channel_attention import GroupedChannelAttention as GroupedChannelAttention
 from pellucid.layers.masked_window_attention import MaskedWindowAttention as MaskedWindowAttention
+from pellucid.layers.gf_block import GFBlock as GFBlock
+from pellucid.layers.global_filter import GlobalFilter as GlobalFilter
 from pellucid.layers.mdta import MDTA as MDTA
 from pellucid.layers.mixed_attention import MixedAttention as MixedAttention
 from pellucid.layers.norm import BiasFreeLayerNorm as BiasFreeLayerNorm
 from pellucid.layers.norm import ChannelLayerNorm as ChannelLayerNorm
 from pellucid.layers.patches import OverlapPatchEmbed as OverlapPatchEmbed
+from pellucid.layers.position import LearnedPosition as LearnedPosition
 from pellucid.layers.resample import PixelShuffleUpsample as PixelShuffleUpsample
 from pellucid.layers.resample import PixelUnshuffleDownsample as PixelUnshuffleDownsample
 from pellucid.layers.window_attention import WindowAttention as WindowAttention
