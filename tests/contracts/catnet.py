@@ -1,11 +1,14 @@
 """CAT-Net answers the checklist with these."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from contracts.rows import OpRow, randn
+from contracts.rows import ModuleRow, OpRow, randn
+from pellucid.layers import CMAT, MIFE, CrossMaskedAttention, DilatedResNet, PrototypeHead
+from pellucid.models.catnet import CATNet, CATNetConfig
 from pellucid.ops.cross_masked_attention import attention, cross_masked_attention, key_masked_attention
 from pellucid.ops.cross_masked_attention import fast as cross_masked_attention_fast
 from pellucid.ops.cross_masked_attention import reference as cross_masked_attention_reference
@@ -41,6 +44,63 @@ def _prior_inputs(batch: int, height: int, width: int) -> tuple[Any, ...]:
     """A soft mask, since at 0 the cosine has no derivative with respect to it."""
     support = (batch, height + 2, width)
     return randn(batch, height, width, 6), randn(*support, 6), 0.5 + randn(*support, 1).sigmoid()
+
+
+class _OnOneTensor(nn.Module):
+    """Splits the channels of one tensor among the inputs of a layer, and joins its outputs to one tensor again.
+
+    Args:
+        layer: takes `widths` features, then a mask for each of `masks`; the latter are channels turned into 0 and 1.
+    """
+
+    def __init__(self, layer: nn.Module, widths: tuple[int, ...], masks: int) -> None:
+        super().__init__()
+        self.layer, self.widths, self.masks = layer, widths, masks
+
+    def forward(self, x: Tensor) -> Tensor:
+        *features, masks = x.split((*self.widths, self.masks), dim=1)
+        out = self.layer(*features, *((mask > 0).to(x.dtype) for mask in masks.split(1, dim=1)))
+        return out if isinstance(out, Tensor) else torch.cat(out, dim=1)
+
+
+class _EpisodeInOneTensor(nn.Module):
+    """Two shots, their masks and the query in the channels of one picture; the probabilities of every iteration."""
+
+    def __init__(self, network: CATNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        shots, masks, query = x.split((6, 2, 3), dim=1)
+        states = self.network.refine(shots.unflatten(1, (2, 3)), (masks > 0).to(x.dtype), query)
+        size = (x.shape[2], x.shape[3])
+        return torch.cat([self.network.probabilities(state.foreground, size) for state in states], dim=1)
+
+
+TINY: dict[str, Any] = {
+    "blocks": (1, 1, 1, 1),
+    "features": 32,
+    "channels": 6,
+    "iterations": 2,
+    "key_channels": 2,
+    "alpha": 2.0,  # so that rounding in half precision moves no pixel across the thresholds
+}
+
+
+def _tiny_catnet(**fields: Any) -> Callable[[], nn.Module]:
+    return lambda: _EpisodeInOneTensor(CATNet(CATNetConfig(**{**TINY, **fields})))
+
+
+def _layer(
+    name: str, make: Callable[[], nn.Module], widths: tuple[int, ...], masks: int, channels: int, **fields: Any
+) -> ModuleRow:
+    return ModuleRow(
+        name=name,
+        make=lambda: _OnOneTensor(make(), widths, masks),
+        channels=sum(widths) + masks,
+        result=lambda H, W: (channels, H, W),
+        **fields,
+    )
 
 
 OPS = (
@@ -93,10 +153,34 @@ OPS = (
         pictures=3,
     ),
 )
-LAYERS = ()
-NETWORKS = ()
+LAYERS = (
+    _layer("MIFE", lambda: MIFE(6), (6, 6), 1, channels=13),
+    _layer("CrossMaskedAttention", lambda: CrossMaskedAttention(6, 2), (6, 6), 1, channels=6),
+    _layer("CrossMaskedAttention-keys", lambda: CrossMaskedAttention(6, 6, 2, "keys"), (6, 6), 1, channels=6),
+    _layer("CMAT", lambda: CMAT(6), (6, 6), 2, channels=12),
+    _layer("CMAT-shared", lambda: CMAT(6, 4, 2, "keys", shared=True), (6, 6), 2, channels=12),
+    _layer("PrototypeHead", lambda: PrototypeHead(alpha=2.0), (6, 6), 1, channels=1),
+    _layer("PrototypeHead-softmax", lambda: PrototypeHead("softmax", alpha=2.0), (6, 6), 1, channels=1),
+    ModuleRow(
+        name="DilatedResNet",
+        make=lambda: DilatedResNet((2, 1, 1, 2), width=1),
+        channels=3,
+        result=lambda H, W: (32, -(-H // 8), -(-W // 8)),
+        sizes=((1, 1), (1, 5), (7, 2), (33, 11)),
+    ),
+)
+NETWORKS = (
+    ModuleRow(name="CATNet", make=_tiny_catnet(), channels=11, result=lambda H, W: (6, H, W)),
+    ModuleRow(
+        name="CATNet-softmax",
+        make=_tiny_catnet(head="softmax", mask_mode="keys", shared_streams=True, heads=2),
+        channels=11,
+        result=lambda H, W: (6, H, W),
+    ),
+)
 CHECKPOINTS = ()
 PUBLIC = {
+    "pellucid.layers": ["CMAT", "MIFE", "CrossMaskedAttention", "DilatedResNet", "PrototypeHead"],
     "pellucid.ops.masked_pooling": ["masked_average_pooling"],
     "pellucid.ops.prior_mask": ["prior_mask"],
     "pellucid.ops.cross_masked_attention": ["attention", "cross_masked_attention", "key_masked_attention"],

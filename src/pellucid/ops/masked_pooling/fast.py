@@ -28,7 +28,7 @@ def masked_average_pooling(features: Tensor, mask: Tensor) -> Tensor:
 def pulled_back(mask: Tensor, height: int, width: int) -> Tensor:
     """Apply the adjoint of the enlargement from (height, width) to a mask (B, H, W): U_hᵀ M U_w."""
     _, H, W = mask.shape
-    if (H, W) == (height, width):  # nothing is enlarged
+    if mask.shape[1:] == (height, width):  # nothing is enlarged
         return mask
     return _enlargement(height, H, mask) @ mask @ _enlargement(width, W, mask).mT
 
