@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from contracts.rows import ModuleRow, OpRow, randn
+from contracts.rows import CheckpointRow, ModuleRow, OpRow, randn
 from pellucid.layers import CMAT, MIFE, CrossMaskedAttention, DilatedResNet, PrototypeHead
 from pellucid.models.catnet import CATNet, CATNetConfig
 from pellucid.ops.cross_masked_attention import attention, cross_masked_attention, key_masked_attention
@@ -79,7 +79,7 @@ class _EpisodeInOneTensor(nn.Module):
 
 TINY: dict[str, Any] = {
     "blocks": (1, 1, 1, 1),
-    "features": 32,
+    "features": 64,
     "channels": 6,
     "iterations": 2,
     "key_channels": 2,
@@ -158,14 +158,13 @@ LAYERS = (
     _layer("CrossMaskedAttention", lambda: CrossMaskedAttention(6, 2), (6, 6), 1, channels=6),
     _layer("CrossMaskedAttention-keys", lambda: CrossMaskedAttention(6, 6, 2, "keys"), (6, 6), 1, channels=6),
     _layer("CMAT", lambda: CMAT(6), (6, 6), 2, channels=12),
-    _layer("CMAT-shared", lambda: CMAT(6, 4, 2, "keys", shared=True), (6, 6), 2, channels=12),
+    _layer("CMAT-shared", lambda: CMAT(6, 6, 2, "keys", shared=True), (6, 6), 2, channels=12),
     _layer("PrototypeHead", lambda: PrototypeHead(alpha=2.0), (6, 6), 1, channels=1),
-    _layer("PrototypeHead-softmax", lambda: PrototypeHead("softmax", alpha=2.0), (6, 6), 1, channels=1),
     ModuleRow(
         name="DilatedResNet",
-        make=lambda: DilatedResNet((2, 1, 1, 2), width=1),
+        make=lambda: DilatedResNet((2, 1, 1, 2), width=3),
         channels=3,
-        result=lambda H, W: (32, -(-H // 8), -(-W // 8)),
+        result=lambda H, W: (96, -(-H // 8), -(-W // 8)),
         sizes=((1, 1), (1, 5), (7, 2), (33, 11)),
     ),
 )
@@ -178,7 +177,7 @@ NETWORKS = (
         result=lambda H, W: (6, H, W),
     ),
 )
-CHECKPOINTS = ()
+CHECKPOINTS = (CheckpointRow(name="catnet_little", system="catnet"),)
 PUBLIC = {
     "pellucid.layers": ["CMAT", "MIFE", "CrossMaskedAttention", "DilatedResNet", "PrototypeHead"],
     "pellucid.ops.masked_pooling": ["masked_average_pooling"],

@@ -41,11 +41,10 @@ class CrossMaskedAttention(nn.Module):
         self.key_value = nn.Conv2d(channels, self.key_channels + channels, 1)
 
     def forward(self, x: Tensor, source: Tensor, mask: Tensor) -> Tensor:
-        B = min(x.shape[0], source.shape[0])
-        M = nearest(mask.detach(), x if self.mask_mode == "rows" else source)
-        q, kv, M = (stacked(t, B) for t in (self.query(x), self.key_value(source), M))
-        k, v = kv.split((self.key_channels, x.shape[1]), dim=-1)
-        out = _MASKED_ATTENTION[self.mask_mode](q, k, v, M, self.heads)
+        B, D = min(x.shape[0], source.shape[0]), self.key_channels
+        resized = nearest(mask.detach(), x if self.mask_mode == "rows" else source)
+        q, kv, m = (stacked(t, B) for t in (self.query(x), self.key_value(source), resized))
+        out = _MASKED_ATTENTION[self.mask_mode](q, kv[..., :D], kv[..., D:], m, self.heads)
         return out.view(x.shape[0], *x.shape[2:], -1).permute(0, 3, 1, 2)
 
 
@@ -54,14 +53,14 @@ class _SelfAttentionStep(nn.Module):
 
     def __init__(self, channels: int, key_channels: int, heads: int) -> None:
         super().__init__()
-        self.heads, self.widths = heads, (key_channels, key_channels, channels)
-        self.qkv = nn.Conv2d(channels, sum(self.widths), 1)
+        self.heads, self.key_channels = heads, key_channels
+        self.qkv = nn.Conv2d(channels, 2 * key_channels + channels, 1)
         self.mlp = _mlp(channels)
         self.norm = ChannelLayerNorm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        q, k, v = self.qkv(x).permute(0, 2, 3, 1).split(self.widths, dim=-1)
-        attended = attention(q, k, v, self.heads).permute(0, 3, 1, 2)
+        D, qkv = self.key_channels, self.qkv(x).permute(0, 2, 3, 1)
+        attended = attention(qkv[..., :D], qkv[..., D : 2 * D], qkv[..., 2 * D :], self.heads).permute(0, 3, 1, 2)
         return self.norm(self.mlp(attended).add_(x))
 
 

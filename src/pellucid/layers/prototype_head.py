@@ -1,5 +1,7 @@
 """Prototypical segmentation."""
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -52,5 +54,5 @@ def _cosine(query: Tensor, p: Tensor) -> Tensor:
     """Compute the cosine of each query pixel, (B, C, h, w), with p, (B, C), without a normalised copy of the map."""
     q_BhwC = query.permute(0, 2, 3, 1)
     products = (q_BhwC.flatten(1, 2) @ F.normalize(p, dim=-1, eps=_SMALLEST_NORM).unsqueeze(-1)).squeeze(-1)
-    norms = torch.linalg.vector_norm(q_BhwC, dim=-1).clamp_min(_SMALLEST_NORM)
+    norms = cast(Tensor, torch.linalg.vector_norm(q_BhwC, dim=-1)).clamp_min(_SMALLEST_NORM)
     return (products.view_as(norms) / norms).unsqueeze(1)

@@ -19,7 +19,7 @@ def stacked(x: Tensor, episodes: int) -> Tensor:
 def prototype(support: Tensor, mask: Tensor, episodes: int) -> Tensor:
     """Average the support features under their masks, then over shots: (B·K, C, h, w), (B·K, 1, H, W) → (B, C)."""
     pooled = masked_average_pooling(support.permute(0, 2, 3, 1), mask.permute(0, 2, 3, 1))
-    return pooled.unflatten(0, (episodes, -1)).mean(1)
+    return pooled.reshape(episodes, -1, pooled.shape[1]).mean(1)
 
 
 def nearest(mask: Tensor, features: Tensor) -> Tensor:

@@ -133,7 +133,7 @@ class CATNet(nn.Module):
 
     def forward(self, support: Tensor, support_masks: Tensor, query: Tensor, iterations: int | None = None) -> Tensor:
         last = self.refine(support, support_masks, query, iterations)[-1]
-        return self.probabilities(last.foreground, query.shape[-2:])
+        return self.probabilities(last.foreground, (query.shape[-2], query.shape[-1]))
 
     def segment(self, support: Tensor, support_masks: Tensor, query: Tensor, iterations: int | None = None) -> Tensor:
         """Return M^q_N = [ρ_N > τ] at the query's size, (B, H', W') of booleans; takes what `forward` does."""

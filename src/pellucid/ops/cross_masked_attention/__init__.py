@@ -56,7 +56,8 @@ def attention(q: Tensor, k: Tensor, v: Tensor, heads: int = 1) -> Tensor:
     """Compute softmax(Q Kᵀ / √d) V; takes, returns and raises what `cross_masked_attention` does."""
     _check(q, k, v, heads)
     B, H, W, _ = q.shape
-    return fast.attention(*(t.flatten(1, 2) for t in (q, k, v)), heads).view(B, H, W, -1)
+    q, k, v = (t.flatten(1, 2) for t in (q, k, v))
+    return fast.attention(q, k, v, heads).view(B, H, W, -1)
 
 
 def _check(q: Tensor, k: Tensor, v: Tensor, heads: int) -> None:

@@ -54,20 +54,28 @@ def attention(q: Tensor, k: Tensor, v: Tensor, heads: int, bias: Tensor | None =
     """softmax(Q Kᵀ / √d + bias) V for tokens, (B, N, C) each, with a bias (B, L) of the keys."""
     if worth_striping(q, k, v):
         return _in_stripes(q, k, v, heads, bias)
-    q, k, v = (t.unflatten(-1, (heads, -1)).transpose(1, 2) for t in (q, k, v))  # B h N d
+    q, k, v = (_by_head(t, heads) for t in (q, k, v))
     bias = None if bias is None else bias[:, None, None, :].expand(-1, -1, q.shape[2], -1)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=bias).transpose(1, 2).flatten(2)
 
 
 def _in_stripes(q: Tensor, k: Tensor, v: Tensor, heads: int, bias: Tensor | None) -> Tensor:
-    """Attend from some rows at a time, so that their scores stay in the cache; no gradient."""
+    """Attend from some rows at a time, so that their scores stay in the cache; in float32 at least, no gradient."""
     B, N, _ = q.shape
-    L = k.shape[1]
-    q, k, v = (t.unflatten(-1, (heads, -1)).transpose(1, 2).flatten(0, 1) for t in (q, k, v))  # B·h N d
+    L, dtype = k.shape[1], torch.promote_types(v.dtype, torch.float32)
+    out = v.new_empty(B, N, v.shape[-1])
+    q, k, v = (_by_head(t.to(dtype), heads).flatten(0, 1) for t in (q, k, v))  # B·h N d
     k_t = k.mT * q.shape[-1] ** -0.5
-    added = q.new_zeros(1) if bias is None else bias[:, None, None, :].expand(-1, heads, -1, -1).flatten(0, 1)
-    out = v.new_empty(B * heads, N, v.shape[-1])
     for stripe in row_stripes(N, B * heads * L, reach=0):
-        scores = torch.baddbmm(added, q[:, stripe.rows], k_t, beta=0 if bias is None else 1)
-        out[:, stripe.rows] = torch.bmm(torch.softmax(scores, -1, out=scores), v)
-    return out.unflatten(0, (B, heads)).transpose(1, 2).flatten(2)
+        scores = q.new_empty(B * heads, stripe.wanted.stop, L)
+        torch.bmm(q[:, stripe.rows], k_t, out=scores)  # into memory of its own type, whatever autocast would choose
+        if bias is not None:
+            scores.view(B, heads, -1, L).add_(bias[:, None, None, :])
+        attended = torch.bmm(torch.softmax(scores, -1, out=scores), v, out=v.new_empty(*scores.shape[:2], v.shape[-1]))
+        out[:, stripe.rows] = attended.view(B, heads, *attended.shape[1:]).transpose(1, 2).flatten(2)
+    return out
+
+
+def _by_head(t: Tensor, heads: int) -> Tensor:
+    """(B, N, C) → (B, h, N, d)."""
+    return t.reshape(*t.shape[:2], heads, -1).transpose(1, 2)

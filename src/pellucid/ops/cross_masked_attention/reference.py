@@ -22,7 +22,8 @@ def key_masked_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, heads: i
 
 
 def _by_head(t: Tensor, heads: int) -> Tensor:
-    return t.flatten(1, 2).unflatten(-1, (heads, -1)).transpose(1, 2)
+    B, H, W, _ = t.shape
+    return t.reshape(B, H * W, heads, -1).transpose(1, 2)
 
 
 def _merged(t: Tensor, q: Tensor) -> Tensor:
