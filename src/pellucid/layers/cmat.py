@@ -48,7 +48,7 @@ class CrossMaskedAttention(nn.Module):
         return out.view(x.shape[0], *x.shape[2:], -1).permute(0, 3, 1, 2)
 
 
-class _SelfAttentionStep(nn.Module):
+class SelfAttentionStep(nn.Module):
     """X = LN(MLP(softmax(Q Kᵀ / √d) V) + F). Takes and returns (B, C, H, W)."""
 
     def __init__(self, channels: int, key_channels: int, heads: int) -> None:
@@ -64,7 +64,7 @@ class _SelfAttentionStep(nn.Module):
         return self.norm(self.mlp(attended).add_(x))
 
 
-class _CrossAttentionStep(nn.Module):
+class CrossAttentionStep(nn.Module):
     """Y = LN(X + O), F = LN(Y + MLP(Y)), where O is what X receives from the other picture. (B, C, H, W)."""
 
     def __init__(self, channels: int, key_channels: int, heads: int, mask_mode: str) -> None:
@@ -118,8 +118,8 @@ class CMAT(nn.Module):
         D, streams = _key_channels(channels, key_channels, heads), 1 if shared else 2
         self.mask_mode = mask_mode
         # The support's first, the query's last; the same one where the weights are shared.
-        self.within = nn.ModuleList(_SelfAttentionStep(channels, D, heads) for _ in range(streams))
-        self.across = nn.ModuleList(_CrossAttentionStep(channels, D, heads, mask_mode) for _ in range(streams))
+        self.within = nn.ModuleList(SelfAttentionStep(channels, D, heads) for _ in range(streams))
+        self.across = nn.ModuleList(CrossAttentionStep(channels, D, heads, mask_mode) for _ in range(streams))
 
     def forward(
         self, support: Tensor, query: Tensor, support_mask: Tensor, query_mask: Tensor
