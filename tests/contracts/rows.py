@@ -54,6 +54,8 @@ class ModuleRow:
 class CheckpointRow:
     """A golden file in `golden/`: NAME.pth as the authors save it, NAME.io.safetensors with `input` and `output`.
 
+    A network of several inputs has them as `input.0`, `input.1`, ….
+
     Attributes:
         system: its name in the catalogue.
         settings: keywords of `load`, for what the file leaves open.

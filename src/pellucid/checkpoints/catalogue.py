@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from pellucid.checkpoints import cloformer, fftformer, gfnet, gfnet_h, grl, restormer, tbsn, tbsn_unet
+from pellucid.checkpoints import catnet, cloformer, fftformer, gfnet, gfnet_h, grl, restormer, tbsn, tbsn_unet
 from pellucid.checkpoints.system import System
 
 SYSTEMS: Mapping[str, System] = MappingProxyType(
@@ -16,5 +16,6 @@ SYSTEMS: Mapping[str, System] = MappingProxyType(
         "cloformer": cloformer.SYSTEM,
         "gfnet": gfnet.SYSTEM,
         "gfnet-h": gfnet_h.SYSTEM,
+        "catnet": catnet.SYSTEM,
     }
 )

@@ -14,6 +14,9 @@ from pellucid.layers.attn_conv import AttnConv as AttnConv
 from pellucid.layers.clo_attention import CloAttention as CloAttention
 from pellucid.layers.clo_block import CloBlock as CloBlock
 from pellucid.layers.conv_ffn import ConvFFN as ConvFFN
+from pellucid.layers.cmat import CMAT as CMAT
+from pellucid.layers.cmat import CrossMaskedAttention as CrossMaskedAttention
+from pellucid.layers.dilated_resnet import DilatedResNet as DilatedResNet
 from pellucid.layers.gdfn import GDFN as GDFN
 from pellucid.layers.grouped_channel_attention import GroupedChannelAttention as GroupedChannelAttention
 from pellucid.layers.masked_window_attention import MaskedWindowAttention as MaskedWindowAttention
@@ -25,6 +28,8 @@ from pellucid.layers.norm import BiasFreeLayerNorm as BiasFreeLayerNorm
 from pellucid.layers.norm import ChannelLayerNorm as ChannelLayerNorm
 from pellucid.layers.patches import OverlapPatchEmbed as OverlapPatchEmbed
 from pellucid.layers.position import LearnedPosition as LearnedPosition
+from pellucid.layers.mife import MIFE as MIFE
+from pellucid.layers.prototype_head import PrototypeHead as PrototypeHead
 from pellucid.layers.resample import PixelShuffleUpsample as PixelShuffleUpsample
 from pellucid.layers.resample import PixelUnshuffleDownsample as PixelUnshuffleDownsample
 from pellucid.layers.window_attention import WindowAttention as WindowAttention
