@@ -152,7 +152,7 @@ def test_cmyk_without_profile(read):
 def test_cmyk_with_profile(read, cmyk_icc):
     picture = read(saved(SMOOTH, "JPEG", mode="CMYK", icc_profile=cmyk_icc))
     assert picture.metadata.icc is None
-    assert picture.notes[1] == "its CMYK profile was used for the conversion and is not kept"
+    assert picture.notes[1] == "its CMYK profile is used for the conversion and is not kept"
     assert picture.pixels.std(axis=2).max() < 0.02  # this profile knows greys alone
     assert np.corrcoef(picture.pixels[..., 0].ravel(), SMOOTH[..., 0].ravel())[0, 1] > 0.9
     broken = read(saved(SMOOTH, "JPEG", mode="CMYK", icc_profile=cmyk_icc[:200]))
@@ -237,8 +237,8 @@ def test_tiff_notes(read):
     undescribed = read(tiff(RGBA8, photometric="rgb", extrasamples=["unspecified"]))
     assert undescribed.notes == ("its last channel is not described; it is taken for transparency",)
     assert_samples(undescribed, RGBA8)
-    tags = [(33550, "d", 3, (1.0, 1.0, 0.0), True)]
-    assert read(tiff(RGB8, photometric="rgb", extratags=tags)).notes == ("TIFF tags 33550 are not kept",)
+    tags = [(65000, "d", 3, (1.0, 1.0, 0.0), True)]
+    assert read(tiff(RGB8, photometric="rgb", extratags=tags)).notes == ("TIFF tags 65000 are not kept",)
     buffer = io.BytesIO()
     with tifffile.TiffWriter(buffer) as tif:
         tif.write(RGB8, photometric="rgb", metadata=None)
@@ -250,9 +250,10 @@ def test_tiff_notes(read):
     ("samples", "options", "reason"),
     [
         (np.stack([RGB8, RGB8]), {"photometric": "rgb"}, "several pages"),
-        (RGB8.astype(np.float32), {"photometric": "rgb"}, r"32 bits \(IEEEFP\)"),
         (GREY8.astype(np.uint32), {}, "32 bits"),
-        (GREY8.astype(np.int16), {}, r"16 bits \(INT\)"),
+        (GREY8.astype(np.int8), {}, r"8 bits \(INT\)"),
+        (GREY8.astype(np.float32), {"photometric": "miniswhite"}, "white as zero"),
+        (RGBA16.astype(np.int16), {"photometric": "rgb", "extrasamples": [2]}, "4 channels"),
         (GREY8 > 99, {}, "1 bits"),
         (RGBA8, {"photometric": "separated"}, "SEPARATED"),
         (np.dstack([RGBA8, GREY8]), {"photometric": "rgb", "extrasamples": [2, 0]}, "5 channels"),

@@ -9,7 +9,7 @@ from PIL import Image, ImageCms
 
 from pellucid.images._metadata import normalise
 from pellucid.images._survey import Decoded, Survey
-from pellucid.images.picture import Metadata, Samples
+from pellucid.images.picture import BitDepth, Metadata, Samples
 
 SIGNATURE = b"\xff\xd8\xff"
 MOST_PIXELS_PER_SIDE = 65500  # libjpeg's limit
@@ -18,6 +18,7 @@ _QUALITY = 95
 _SEGMENT = 65533  # bytes one JPEG segment holds
 _XMP_HEAD = 29  # bytes of its name before an XMP packet
 _MOST_PROFILE = 255 * (_SEGMENT - 14)  # a profile may span 255 segments
+_MORE_XMP = b"http://ns.adobe.com/xmp/extension/"
 _PHOTOSHOP = b"Photoshop 3.0\0"
 _IPTC_RESOURCE = 0x0404
 
@@ -28,8 +29,10 @@ def survey(file: BinaryIO) -> Survey:
     notes: list[str] = []
     icc: bytes | None = image.info.get("icc_profile")
     if image.mode == "CMYK":
+        notes += ["converted from CMYK to sRGB", _about_inks(icc)]
         icc = None  # it describes inks; the pixels become sRGB
-        notes.append("converted from CMYK to sRGB")
+    if any(name == "APP1" and data.startswith(_MORE_XMP) for name, data in getattr(image, "applist", ())):
+        notes.append("its extended XMP data is not kept")
     pages = getattr(image, "n_frames", 1)
     if pages > 1:
         notes.append(f"the file holds {pages} pictures (MPO); only the main one is kept")
@@ -56,15 +59,16 @@ def survey(file: BinaryIO) -> Survey:
 def decode(file: BinaryIO, survey: Survey) -> Decoded:
     """The samples; raises what Pillow raises for damaged data."""
     image: Image.Image = _open(file)
-    notes: tuple[str, ...] = ()
     if image.mode == "CMYK":
-        image, notes = _cmyk_to_rgb(image)
+        transform = _to_srgb(image.info.get("icc_profile"))
+        image = transform.apply(image) if transform else image.convert("RGB")
     samples = np.asarray(image)
-    return Decoded(samples.reshape(survey.height, survey.width, survey.channels), notes)
+    return Decoded(samples.reshape(survey.height, survey.width, survey.channels))
 
 
-def encode(path: Path, samples: Samples, metadata: Metadata) -> list[str]:
+def encode(path: Path, samples: Samples, metadata: Metadata, bit_depth: BitDepth) -> list[str]:
     """Write 8-bit samples `(H, W)` or `(H, W, 3)` without chroma subsampling; returns what could not be kept."""
+    del bit_depth  # that of the samples
     lost: list[str] = []
 
     def fitting(name: str, data: bytes | None, most: int) -> bytes:
@@ -104,25 +108,29 @@ def _resolution(image: Image.Image) -> tuple[float, float] | None:
     return (x * scale, y * scale) if scale and x and y else None
 
 
-def _cmyk_to_rgb(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
-    """sRGB through the picture's own profile where it has a usable one, else by the plain formula."""
-    profile: bytes | None = image.info.get("icc_profile")
-    image.load()  # damaged pixels must raise here, not pass for a damaged profile
-    if profile:
-        try:
-            converted = ImageCms.profileToProfile(
-                image,
-                ImageCms.ImageCmsProfile(BytesIO(profile)),
-                ImageCms.createProfile("sRGB"),  # pyright: ignore  # Pillow does not annotate what it returns
-                renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-                outputMode="RGB",
-                flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
-            )
-            if converted is not None:
-                return converted, ("its CMYK profile was used for the conversion and is not kept",)
-        except (ImageCms.PyCMSError, OSError):
-            return image.convert("RGB"), ("its CMYK profile is damaged; colours are approximate",)
-    return image.convert("RGB"), ("it has no CMYK profile; colours are approximate",)
+def _to_srgb(profile: bytes | None) -> ImageCms.ImageCmsTransform | None:
+    """From the inks of a profile to sRGB; None where there is no profile, or none that can be used."""
+    if not profile:
+        return None
+    try:
+        return ImageCms.buildTransform(
+            ImageCms.ImageCmsProfile(BytesIO(profile)),
+            ImageCms.createProfile("sRGB"),  # pyright: ignore  # Pillow does not annotate what it returns
+            "CMYK",
+            "RGB",
+            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+    except (ImageCms.PyCMSError, OSError):
+        return None
+
+
+def _about_inks(profile: bytes | None) -> str:
+    if not profile:
+        return "it has no CMYK profile; colours are approximate"
+    if _to_srgb(profile) is None:
+        return "its CMYK profile is damaged; colours are approximate"
+    return "its CMYK profile is used for the conversion and is not kept"
 
 
 def _iptc_segment(record: bytes) -> bytes:

@@ -8,7 +8,7 @@ import numpy as np
 
 from pellucid.errors import PictureError
 from pellucid.images._ifd import RATIONAL, Directory, Field, Layout, read_directory, read_layout
-from pellucid.images.picture import Metadata
+from pellucid.images.picture import ArrayTags, Metadata
 
 ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 274, 282, 283, 296
 RESOLUTION_TAGS = {X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT}
@@ -26,6 +26,7 @@ def normalise(
     iptc: bytes | None = None,
     resolution: tuple[float, float] | None = None,
     orientation: int | None = None,
+    array: ArrayTags | None = None,
 ) -> tuple[Metadata, int, tuple[str, ...]]:
     """Metadata ready to travel, the orientation 1..8 still to be applied to the pixels, and notes.
 
@@ -49,9 +50,11 @@ def normalise(
         orientation = orientation or int(match[2])
         xmp = _XMP_ORIENTATION.sub(rb"\g<1>1", xmp)
     try:
-        metadata = Metadata(icc=icc, exif=exif, xmp=xmp, iptc=iptc, resolution=resolution)
+        metadata = Metadata(icc=icc, exif=exif, xmp=xmp, iptc=iptc, resolution=resolution, array=array)
     except PictureError:
-        metadata = Metadata(icc=icc, exif=exif, xmp=xmp, iptc=iptc)  # 0 dots per inch: files mean "unknown"
+        metadata = Metadata(
+            icc=icc, exif=exif, xmp=xmp, iptc=iptc, array=array
+        )  # 0 dots per inch: files mean "unknown"
     if orientation is None or not 1 <= orientation <= 8:
         orientation = 1
     return metadata, orientation, tuple(notes)

@@ -12,11 +12,11 @@ import numpy as np
 from pellucid.errors import PictureError
 from pellucid.images._metadata import normalise
 from pellucid.images._survey import Decoded, Survey
-from pellucid.images.picture import Metadata, Samples
+from pellucid.images.picture import BitDepth, Metadata, Samples
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
-_CHUNKS_READ = (b"IHDR", b"iCCP", b"eXIf", b"pHYs", b"iTXt", b"gAMA", b"cICP")
+_CHUNKS_READ = (b"IHDR", b"iCCP", b"eXIf", b"pHYs", b"iTXt", b"gAMA", b"cICP", b"PLTE")
 _HEADER_END = len(SIGNATURE) + 25  # after the IHDR chunk
 _XMP_KEYWORD = b"XML:com.adobe.xmp\0"
 _METRES_PER_INCH = 0.0254
@@ -50,8 +50,9 @@ def survey(file: BinaryIO) -> Survey:
     if len(chunks.get(b"IHDR", b"")) != 13:
         raise PictureError("the PNG data is damaged: it has no header")
     width, height, bits, colour = struct.unpack(">IIBB", chunks[b"IHDR"][:10])
+    grey = colour in (0, 4) or (colour == 3 and _is_grey(chunks.get(b"PLTE", b"")))
     if colour == 3:
-        notes.append("converted from a palette to RGB")
+        notes.append(f"converted from a palette to {'grey' if grey else 'RGB'}")
     elif bits < 8:
         notes.append(f"widened from {bits} to 8 bits per channel")
     metadata, orientation, more = normalise(
@@ -62,9 +63,10 @@ def survey(file: BinaryIO) -> Survey:
         format="PNG",
         width=width,
         height=height,
-        channels=1 if colour in (0, 4) else 3,
+        channels=1 if grey else 3,
         bit_depth=16 if bits == 16 else 8,
         has_alpha=colour in (4, 6) or b"tRNS" in chunks,
+        measured=bits == 16,
         orientation=orientation,
         metadata=metadata,
         notes=(*notes, *more),
@@ -73,14 +75,17 @@ def survey(file: BinaryIO) -> Survey:
 
 def decode(file: BinaryIO, survey: Survey) -> Decoded:
     """The samples, palettes and transparent colours expanded; raises imagecodecs.PngError for damaged data."""
-    del survey
     file.seek(0)
     samples = imagecodecs.png_decode(file.read())
-    return Decoded(samples if samples.ndim == 3 else samples[..., np.newaxis])
+    samples = samples if samples.ndim == 3 else samples[..., np.newaxis]
+    if survey.channels == 1 and samples.shape[2] >= 3:
+        samples = samples[..., [0, -1] if survey.has_alpha else [0]]  # a palette of greys
+    return Decoded(samples)
 
 
-def encode(path: Path, samples: Samples, metadata: Metadata) -> list[str]:
+def encode(path: Path, samples: Samples, metadata: Metadata, bit_depth: BitDepth) -> list[str]:
     """Write samples `(H, W)` or `(H, W, C)` losslessly; returns what could not be kept."""
+    del bit_depth  # that of the samples
     lost: list[str] = []
     chunks: list[bytes] = []
     if metadata.icc:
@@ -96,8 +101,6 @@ def encode(path: Path, samples: Samples, metadata: Metadata) -> list[str]:
     if metadata.xmp:
         # No compression, no language, no translated keyword: as the XMP specification asks.
         chunks.append(_pack(b"iTXt", _XMP_KEYWORD + b"\0\0\0\0" + metadata.xmp))
-    if metadata.iptc:
-        lost.append("PNG has no place for IPTC data; it is not kept")
     encoded = memoryview(imagecodecs.png_encode(samples, level=_LEVEL))
     with path.open("wb") as file:
         file.write(encoded[:_HEADER_END])
@@ -120,6 +123,10 @@ def _chunks(file: BinaryIO) -> Iterator[_Chunk]:
             return
         at += 12 + size
     raise PictureError("the PNG data is truncated; get a whole copy of the file")
+
+
+def _is_grey(palette: bytes) -> bool:
+    return palette[0::3] == palette[1::3] == palette[2::3]
 
 
 def _pack(kind: bytes, data: bytes) -> bytes:

@@ -11,7 +11,7 @@ from PIL import Image
 from pellucid.errors import PictureError
 from pellucid.images._metadata import exif_directory, exif_resolution, normalise
 from pellucid.images._survey import Decoded, Survey
-from pellucid.images.picture import Metadata, Samples
+from pellucid.images.picture import BitDepth, Metadata, Samples
 
 MOST_PIXELS_PER_SIDE = 16383
 
@@ -45,8 +45,9 @@ def decode(file: BinaryIO, survey: Survey) -> Decoded:
     return Decoded(imagecodecs.webp_decode(file.read(), hasalpha=survey.has_alpha))
 
 
-def encode(path: Path, samples: Samples, metadata: Metadata) -> list[str]:
+def encode(path: Path, samples: Samples, metadata: Metadata, bit_depth: BitDepth) -> list[str]:
     """Write 8-bit samples `(H, W)` or `(H, W, C)` losslessly; returns what could not be kept."""
+    del bit_depth  # that of the samples
     lost: list[str] = []
     icc, exif = metadata.icc, metadata.exif
     if icc and icc[16:20] == b"GRAY":
@@ -54,8 +55,6 @@ def encode(path: Path, samples: Samples, metadata: Metadata) -> list[str]:
         icc = None
     if metadata.resolution:
         lost.extend(_resolution_lost(exif, metadata.resolution))
-    if metadata.iptc:
-        lost.append("WebP has no place for IPTC data; it is not kept")
     Image.fromarray(samples).save(
         path,
         format="WEBP",

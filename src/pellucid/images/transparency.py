@@ -44,8 +44,7 @@ def _filled(colours_HWC: NDArray[np.float32], weight_HW1: NDArray[np.float32]) -
 def _halved(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Sums of 2 × 2; an odd last row or column stands alone."""
     for axis in (0, 1):
-        starts = np.arange(0, values.shape[axis], 2)
-        values = np.add.reduceat(values, starts, axis=axis)
+        values = np.add.reduceat(values, range(0, values.shape[axis], 2), axis=axis)
     return values
 
 

@@ -13,7 +13,7 @@ from pellucid import checkpoints
 from pellucid.errors import PellucidError, UsageError
 from pellucid.images import Picture, PictureHeader, read_header, read_picture
 from pellucid.images.tiles import plan_tiles, process_tiles
-from pellucid.images.transparency import bleed
+from pellucid.images.view import changed_rows, tile_of
 from pellucid.tasks.memory import default_memory, parse_memory, plan_tile
 from pellucid.tasks.weights import default_weights, find_weights
 
@@ -76,7 +76,7 @@ class Restorer:
         plan_tile(picture, self._kind, self.memory)
 
     def __call__(self, picture: Picture, report: Report = lambda _: None) -> Picture:
-        """Restore a picture; alpha, metadata, bit depth and what is stored under full transparency stay as they are.
+        """Restore a picture; alpha, metadata, bit depth and all that shows nothing stay as they are.
 
         Args:
             picture: of any size.
@@ -94,17 +94,13 @@ class Restorer:
 
         def process(rows: slice, columns: slice) -> NDArray[np.float32]:
             nonlocal done
-            result = self._restore_tile(_shown(picture, rows, columns))
+            result = self._restore_tile(tile_of(picture, rows, columns))
             done += 1
             report(done / total)
             return result
 
-        strength = np.float32(self.options.strength)
-        for rows, values in process_tiles(plan, process):
-            source = picture.pixels[rows]
-            restored[rows] = np.clip(source + strength * (values - source), 0, 1)
-            if picture.alpha is not None:
-                np.copyto(restored[rows], source, where=picture.alpha[rows, :, np.newaxis] <= 0)
+        for rows, answer in process_tiles(plan, process):
+            restored[rows] = changed_rows(picture, rows, answer, self.options.strength)
         return replace(picture, pixels=restored)
 
     def _restore_tile(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -168,15 +164,6 @@ def restore(
         restorer.check(read_header(Path(source)))
         source = read_picture(Path(source))
     return restorer(source, report)
-
-
-def _shown(picture: Picture, rows: slice, columns: slice) -> NDArray[np.float32]:
-    """A tile as the network is to see it: no colour that the picture hides.
-
-    Each tile is filled by itself, so memory is bounded; what is filled in never reaches the result.
-    """
-    tile = picture.pixels[rows, columns]
-    return tile if picture.alpha is None else bleed(tile, picture.alpha[rows, columns])
 
 
 def _choose_device(name: str) -> torch.device:

@@ -1,0 +1,62 @@
+"""What a network sees of a picture, and how its answer becomes a picture again.
+
+A network sees values in 0..1 and, where the picture shows nothing, the colours around. Its answer counts as a change,
+so that a network that changes nothing gives back every picture bit for bit, whatever its range.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pellucid.images.picture import Picture, scaled
+from pellucid.images.transparency import bleed
+
+
+def tile_of(picture: Picture, rows: slice, columns: slice) -> NDArray[np.float32]:
+    """A tile `(rows, columns, C)` as a network is to see it, finite wherever the picture shows anything.
+
+    Each tile is filled by itself, so memory is bounded; what is filled in never reaches the result.
+    """
+    tile = scaled(picture.pixels[rows, columns], picture.span)
+    weight = _weight(picture, rows, columns)
+    if weight is None:
+        return tile
+    return bleed(tile, weight) if weight.any() else np.zeros_like(tile)
+
+
+def changed_rows(
+    picture: Picture, rows: slice, answer: NDArray[np.float32], strength: float = 1.0
+) -> NDArray[np.float32]:
+    """Full rows of the picture with a share of the network's change, within its span, in its own range.
+
+    Pixels that show nothing (transparent, or not numbers) come back as they were, and so does what lies beyond the span
+    but for being drawn towards it.
+    """
+    source, (low, high) = picture.pixels[rows], picture.span
+    with np.errstate(invalid="ignore"):  # of what shows nothing
+        change = np.float32(strength) * (answer - scaled(source, picture.span))
+        if picture.span != (0.0, 1.0):
+            change = change.astype(np.float64) * (high - low)
+        result = (source + change).astype(np.float32)
+        np.clip(result, np.minimum(source, np.float32(low)), np.maximum(source, np.float32(high)), out=result)
+    weight = _weight(picture, rows, slice(None))
+    if weight is not None:
+        np.copyto(result, source, where=(weight <= 0)[..., np.newaxis])
+    return result
+
+
+def count_not_numbers(picture: Picture) -> int:
+    """How many pixels hold a value that is infinite or not a number."""
+    return picture.height * picture.width - int(np.isfinite(picture.pixels).all(axis=2).sum())
+
+
+def _weight(picture: Picture, rows: slice, columns: slice) -> NDArray[np.float32] | None:
+    """How much each pixel shows; None where that is no question."""
+    alpha = picture.alpha[rows, columns] if picture.alpha is not None else None
+    if picture.numbers != "float":
+        return alpha
+    numbers: NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(picture.pixels[rows, columns]), axis=2)
+    if alpha is None:
+        return None if numbers.all() else numbers.astype(np.float32)
+    weight = alpha.copy()
+    weight[~(numbers & (alpha > 0))] = 0
+    return weight
