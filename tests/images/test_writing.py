@@ -9,15 +9,15 @@ import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
-from PIL import Image, ImageOps
+from PIL import Image
 
+from files import XMP, turned
 from pellucid.errors import PellucidError, PictureError
 from pellucid.images import FORMATS, Metadata, Picture, read_header, read_picture, unsupported, write_picture
 from pellucid.images.picture import to_floats, to_integers
 
 ORIENTATIONS = range(1, 9)
 LOSSLESS = [(".png", 8), (".png", 16), (".tif", 8), (".tif", 16), (".webp", 8)]
-XMP = b'<x:xmpmeta><rdf:Description tiff:Orientation="%d" dc:title="\xc3\xa9t\xc3\xa9"/></x:xmpmeta>'
 
 
 def random_picture(bit_depth=8, channels=3, alpha=False, size=(5, 7), metadata=None):
@@ -30,15 +30,6 @@ def random_picture(bit_depth=8, channels=3, alpha=False, size=(5, 7), metadata=N
         bit_depth=bit_depth,
         metadata=metadata or Metadata(),
     )
-
-
-def turned(plane, orientation):
-    """The independent account of the eight orientations: Pillow's, on a picture of pixel numbers."""
-    numbers = np.arange(plane.shape[0] * plane.shape[1], dtype=np.int32).reshape(plane.shape[:2])
-    image = Image.fromarray(numbers)
-    image.getexif()[0x0112] = orientation
-    order = np.asarray(ImageOps.exif_transpose(image))
-    return plane.reshape(-1, *plane.shape[2:])[order]
 
 
 def assert_same_pixels(found, expected, channels=None):

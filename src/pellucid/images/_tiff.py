@@ -70,7 +70,8 @@ def _page(tif: tifffile.TiffFile, index: int) -> tifffile.TiffPage:
 def _slices(tif: tifffile.TiffFile) -> int:
     """How many pictures stand one after another under the only directory, as ImageJ and tifffile may store them."""
     page = _page(tif, 0)
-    size = tif.series[0].size
+    # OME never does so, and tifffile would open the other files that it names.
+    size = page.size if tif.is_ome else tif.series[0].size
     if page.imagedepth == 1 and size == page.size:
         return 1
     plain = page.compression == 1 and page.is_contiguous and size % page.size == 0
