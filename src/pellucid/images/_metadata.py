@@ -77,6 +77,26 @@ def exif_resolution(fields: dict[int, Field], layout: Layout) -> tuple[float, fl
     return x * scale, y * scale
 
 
+def resolution_lost(metadata: Metadata, name: str) -> list[str]:
+    """For formats that state a resolution in their EXIF alone; and EXIF bytes are not ours to change."""
+    try:
+        if not metadata.resolution:
+            return []
+        if metadata.exif is not None:
+            directory, layout = exif_directory(metadata.exif)
+            stated = exif_resolution(directory.fields, layout)
+            if stated and np.allclose(stated, metadata.resolution, rtol=0.005):
+                return []
+    except ValueError:
+        pass  # a damaged block states nothing
+    return [f"{name} has no place for a resolution outside EXIF; it is not kept"]
+
+
+def grey_profile_lost(name: str) -> str:
+    """For formats that store grey as three equal channels."""
+    return f"{name} stores grey as RGB, which a grey colour profile does not describe; the profile is not kept"
+
+
 def _upright_exif(exif: bytes) -> tuple[bytes, int | None, tuple[float, float] | None]:
     """The block with nothing but its orientation changed, the orientation it had, its resolution; raises ValueError."""
     exif = exif.removeprefix(_EXIF_PREFIX)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pellucid.errors import PictureError
-from pellucid.images import _bmp, _jpeg, _png, _pnm, _tiff, _webp
+from pellucid.images import _bmp, _heif, _jpeg, _png, _pnm, _tiff, _webp
 from pellucid.images._span import Span, about_values, span_of
 from pellucid.images._survey import Decoded, Page, Pages, Survey, only_page, upright
 from pellucid.images.picture import Picture, PictureHeader, Samples, to_floats
@@ -136,7 +136,7 @@ def _unmultiply(pixels: NDArray[np.float32], alpha: NDArray[np.float32], at_most
 def _recognised(file: BinaryIO) -> Pages:
     """The format whose signature the file starts with; raises PictureError if there is none."""
     file.seek(0)
-    start = file.read(16)
+    start = file.read(32)
     if not start:
         raise PictureError("the file is empty")
     for signatures, pages in _FORMATS:
@@ -144,7 +144,11 @@ def _recognised(file: BinaryIO) -> Pages:
             return pages
     if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
         return only_page(_webp.survey, _webp.decode)
-    raise PictureError("its content is not a picture of a known format (PNG, JPEG, WebP, TIFF, BMP, PPM)")
+    if _heif.is_avif(start):
+        return only_page(_heif.survey_avif, _heif.decode_avif)
+    if _heif.is_heic(start):
+        return only_page(_heif.survey_heic, _heif.decode_heic)
+    raise PictureError("its content is not a picture of a known format (PNG, JPEG, WebP, TIFF, BMP, PPM, AVIF, HEIC)")
 
 
 _FORMATS: Final = (

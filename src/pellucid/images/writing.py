@@ -12,7 +12,7 @@ import numpy as np
 
 from pellucid.errors import PictureError
 from pellucid.files import atomic_path
-from pellucid.images import _bmp, _jpeg, _png, _pnm, _tiff_writing, _webp
+from pellucid.images import _bmp, _heif, _jpeg, _png, _pnm, _tiff_writing, _webp
 from pellucid.images._tiff_tags import ARRAY_NAMES
 from pellucid.images.picture import (
     BitDepth,
@@ -61,6 +61,7 @@ class _Format:
     holds_colour: bool = True
     most_pixels_per_side: int = 2**31 - 1
     loses: frozenset[str] = frozenset()
+    why_not: Callable[[], str | None] = lambda: None
 
 
 FORMATS: Final = {
@@ -74,6 +75,9 @@ FORMATS: Final = {
     ".ppm": "PPM",
     ".pgm": "PGM",
     ".pnm": "PNM",
+    ".avif": "AVIF",
+    ".heic": "HEIC",
+    ".heif": "HEIC",
 }
 
 _PROFILE_AND_TEXTS: Final = frozenset({"colour profile", "EXIF data", "XMP data", "IPTC data"})
@@ -96,6 +100,21 @@ _FORMATS: Final = {
     ),
     "PPM": _Format(writer=partial(_OnePage, _pnm.encode_colour), depths=(8, 10, 12, 16), loses=_ALL),
     "PGM": _Format(writer=partial(_OnePage, _pnm.encode), depths=(8, 10, 12, 16), holds_colour=False, loses=_ALL),
+    "AVIF": _Format(
+        writer=partial(_OnePage, _heif.encode_avif),
+        holds_alpha=True,
+        most_pixels_per_side=_heif.MOST_PIXELS_PER_SIDE,
+        loses=frozenset({"IPTC data"}),
+        why_not=_heif.why_no_avif,
+    ),
+    "HEIC": _Format(
+        writer=partial(_OnePage, _heif.encode_heic),
+        depths=(8, 10),
+        holds_alpha=True,
+        most_pixels_per_side=_heif.MOST_PIXELS_PER_SIDE,
+        loses=frozenset({"IPTC data"}),
+        why_not=_heif.why_no_heic,
+    ),
     "PNM": _Format(writer=partial(_OnePage, _pnm.encode), depths=(8, 10, 12, 16), loses=_ALL),
 }
 
@@ -110,6 +129,8 @@ def unsupported(picture: Picture | PictureHeader, suffix: str) -> tuple[str, ...
     if name is None:
         raise PictureError(f"cannot write {suffix or 'a file without suffix'}; use one of {', '.join(FORMATS)}")
     form = _FORMATS[name]
+    if missing := form.why_not():
+        raise PictureError(missing)
     if max(picture.width, picture.height) > form.most_pixels_per_side:
         raise PictureError(
             f"{name} holds at most {form.most_pixels_per_side} pixels per side; "
@@ -140,8 +161,8 @@ def unsupported(picture: Picture | PictureHeader, suffix: str) -> tuple[str, ...
 def write_picture(picture: Picture, path: str | Path, *, overwrite: bool = False) -> tuple[str, ...]:
     """Write in the format of the suffix of `path`, atomically; returns a sentence for each thing that was not kept.
 
-    All but JPEG (quality 95, no chroma subsampling) are lossless. Raises PictureError for what `unsupported` refuses
-    and for pixels that cannot be encoded, PellucidError where the file cannot be written.
+    All but JPEG (quality 95) and AVIF (quality 100), both without chroma subsampling, are lossless. Raises PictureError
+    for what `unsupported` refuses and pixels that cannot be encoded, PellucidError where the file cannot be written.
     """
     return write_pages([picture], path, overwrite=overwrite)
 
