@@ -7,6 +7,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageCms
 
+from pellucid.errors import PictureError
 from pellucid.images._metadata import normalise
 from pellucid.images._survey import Decoded, Survey
 from pellucid.images.picture import BitDepth, Metadata, Samples
@@ -15,6 +16,7 @@ SIGNATURE = b"\xff\xd8\xff"
 MOST_PIXELS_PER_SIDE = 65500  # libjpeg's limit
 
 _QUALITY = 95
+_SCAN, _MOST_SCANS = b"\xff\xda", 128  # each costs as much time as the whole picture, in a few bytes of the file
 _SEGMENT = 65533  # bytes one JPEG segment holds
 _XMP_HEAD = 29  # bytes of its name before an XMP packet
 _MOST_PROFILE = 255 * (_SEGMENT - 14)  # a profile may span 255 segments
@@ -57,7 +59,10 @@ def survey(file: BinaryIO) -> Survey:
 
 
 def decode(file: BinaryIO, survey: Survey) -> Decoded:
-    """The samples; raises what Pillow raises for damaged data."""
+    """The samples; raises PictureError for endless scans, what Pillow raises for damaged data."""
+    file.seek(0)
+    if file.read().count(_SCAN) > _MOST_SCANS:
+        raise PictureError("it is damaged: no encoder splits a picture into so many scans")
     image: Image.Image = _open(file)
     if image.mode == "CMYK":
         transform = _to_srgb(image.info.get("icc_profile"))
