@@ -23,7 +23,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-import files
+import picture_files as files
 from pellucid.errors import PictureError
 from pellucid.images import read_header, read_pages
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
-import files
+import picture_files as files
 from pellucid.errors import PictureError
 from pellucid.images import Metadata, Picture, read_header, read_picture, unsupported
 

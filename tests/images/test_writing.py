@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from PIL import Image
 
-from files import XMP, turned
 from pellucid.errors import PellucidError, PictureError
 from pellucid.images import FORMATS, Metadata, Picture, read_header, read_picture, unsupported, write_picture
 from pellucid.images.picture import to_floats, to_integers
+from picture_files import XMP, turned
 
 ORIENTATIONS = range(1, 9)
 LOSSLESS = [(".png", 8), (".png", 16), (".tif", 8), (".tif", 16), (".webp", 8)]

@@ -13,7 +13,7 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms
 
-import files
+import picture_files as files
 from pellucid.tasks import RestoreOptions, Restorer, plan_jobs, restore_files
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

@@ -8,7 +8,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-import files
+import picture_files as files
 from little import little_picture
 from pellucid.errors import BudgetError, PellucidError, PictureError
 from pellucid.images import Picture, read_header, read_pages, read_picture, unsupported, write_pages

@@ -28,9 +28,10 @@ def picture_paths(folder: Path) -> list[Path]:
 
 
 def read_rgb8(path: Path) -> NDArray[np.uint8]:
-    """Read a picture as (H, W, 3) bytes: grey is repeated, alpha left out, its black to white rounded to 8 bits."""
+    """Read a picture as (H, W, 3) bytes: grey is repeated, alpha left out, others rounded to 8 bits."""
     picture = read_picture(path)
-    pixels = to_integers(scaled(picture.pixels, picture.span), 8).astype(np.uint8, copy=False)
+    values = picture.pixels if picture.numbers == "unsigned" else scaled(picture.pixels, picture.span)
+    pixels = to_integers(values, 8).astype(np.uint8, copy=False)
     return pixels if pixels.shape[2] == 3 else pixels.repeat(3, axis=2)
 
 

@@ -44,6 +44,7 @@ def survey(file: BinaryIO) -> Survey:
         xmp=image.info.get("xmp"),
         iptc=image.info.get("photoshop", {}).get(_IPTC_RESOURCE),
         resolution=_resolution(image),
+        comment=image.info.get("comment"),
     )
     return Survey(
         format="JPEG",
@@ -96,6 +97,7 @@ def encode(path: Path, samples: Samples, metadata: Metadata, bit_depth: BitDepth
         icc_profile=fitting("colour profile", metadata.icc, _MOST_PROFILE),
         exif=b"Exif\0\0" + exif if exif else b"",
         xmp=fitting("XMP", metadata.xmp, _SEGMENT - _XMP_HEAD),
+        comment=fitting("comment", metadata.comment, _SEGMENT),
         extra=_iptc_segment(fitting("IPTC", metadata.iptc, _SEGMENT - 64)),
     )
     return lost

@@ -2,6 +2,8 @@
 
 import re
 import struct
+from contextlib import suppress
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -26,6 +28,8 @@ def normalise(
     iptc: bytes | None = None,
     resolution: tuple[float, float] | None = None,
     orientation: int | None = None,
+    comment: bytes | None = None,
+    chunks: tuple[tuple[bytes, bytes], ...] = (),
     array: ArrayTags | None = None,
 ) -> tuple[Metadata, int, tuple[str, ...]]:
     """Metadata ready to travel, the orientation 1..8 still to be applied to the pixels, and notes.
@@ -49,12 +53,9 @@ def normalise(
     if xmp is not None and (match := _XMP_ORIENTATION.search(xmp)):
         orientation = orientation or int(match[2])
         xmp = _XMP_ORIENTATION.sub(rb"\g<1>1", xmp)
-    try:
-        metadata = Metadata(icc=icc, exif=exif, xmp=xmp, iptc=iptc, resolution=resolution, array=array)
-    except PictureError:
-        metadata = Metadata(
-            icc=icc, exif=exif, xmp=xmp, iptc=iptc, array=array
-        )  # 0 dots per inch: files mean "unknown"
+    metadata = Metadata(icc=icc, exif=exif, xmp=xmp, iptc=iptc, comment=comment, chunks=chunks, array=array)
+    with suppress(PictureError):  # 0 dots per inch: files mean "unknown"
+        metadata = replace(metadata, resolution=resolution)
     if orientation is None or not 1 <= orientation <= 8:
         orientation = 1
     return metadata, orientation, tuple(notes)

@@ -102,7 +102,8 @@ def _survey(file: BinaryIO, page: tifffile.TiffPage, count: int, *, has_previews
         numbers=kind.numbers,
         has_alpha=kind.has_alpha,
         premultiplied=kind.has_alpha and tuple(page.extrasamples) == (tifffile.EXTRASAMPLE.ASSOCALPHA,),
-        measured=kind.numbers != "unsigned" or (kind.bit_depth == 16 and not is_palette),
+        # A profile says what white is.
+        measured=kind.numbers != "unsigned" or (kind.bit_depth == 16 and not is_palette and not metadata.icc),
         orientation=orientation,
         metadata=metadata,
         notes=(*notes, *more),

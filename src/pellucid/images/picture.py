@@ -15,6 +15,8 @@ Numbers: TypeAlias = Literal["unsigned", "signed", "float"]
 Sample: TypeAlias = np.uint8 | np.uint16 | np.int16 | np.float16 | np.float32
 Samples: TypeAlias = NDArray[Sample]
 
+TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt", b"tIME")  # of PNG
+
 # Which depths each kind of number has, and how it is stored: 10 and 12 bits in the lower ones of 16.
 _TYPES: dict[tuple[Numbers, BitDepth], type[Sample]] = {
     ("unsigned", 8): np.uint8,
@@ -48,7 +50,8 @@ class Metadata:
 
     `icc` and `xmp` are bytes as stored; `exif` is the TIFF-structured block without the "Exif" prefix, its orientation
     already upright; `iptc` is the IPTC-IIM record; `resolution` is dots per inch, x then y, positive and finite;
-    `array` is what only TIFF has a place for. Raises PictureError for any other resolution.
+    `comment` is JPEG's, `chunks` are PNG's texts and colour description, `array` is what only TIFF has a place for.
+    Raises PictureError for any other resolution.
     """
 
     icc: bytes | None = None
@@ -56,6 +59,8 @@ class Metadata:
     xmp: bytes | None = None
     iptc: bytes | None = None
     resolution: tuple[float, float] | None = None
+    comment: bytes | None = None
+    chunks: tuple[tuple[bytes, bytes], ...] = ()
     array: ArrayTags | None = None
 
     def __post_init__(self) -> None:
@@ -71,6 +76,9 @@ class Metadata:
             "XMP data": self.xmp,
             "IPTC data": self.iptc,
             "resolution": self.resolution,
+            "comment": self.comment,
+            "texts": any(kind in TEXT_CHUNKS for kind, _ in self.chunks),
+            "colour description": not self.icc and any(kind in (b"gAMA", b"cICP") for kind, _ in self.chunks),
         }
         return (*(name for name, part in parts.items() if part), *(self.array.names if self.array else ()))
 

@@ -82,7 +82,7 @@ FORMATS: Final = {
 
 _PROFILE_AND_TEXTS: Final = frozenset({"colour profile", "EXIF data", "XMP data", "IPTC data"})
 _ALL: Final = _PROFILE_AND_TEXTS | {"resolution"}
-_IN_ARRAYS: Final = frozenset(ARRAY_NAMES)
+_OF_ONE_FORMAT: Final = {"JPEG": {"comment"}, "PNG": {"texts", "colour description"}, "TIFF": set(ARRAY_NAMES)}
 _FORMATS: Final = {
     "PNG": _Format(
         writer=partial(_OnePage, _png.encode), depths=(8, 16), holds_alpha=True, loses=frozenset({"IPTC data"})
@@ -153,7 +153,7 @@ def unsupported(picture: Picture | PictureHeader, suffix: str) -> tuple[str, ...
     if picture.has_alpha and not form.holds_alpha:
         sentences.append(f"{name} holds no transparency; this picture has it")
     carries = picture.carries if isinstance(picture, PictureHeader) else picture.metadata.carries
-    loses = form.loses if form.any_numbers else form.loses | _IN_ARRAYS
+    loses = form.loses.union(*(names for other, names in _OF_ONE_FORMAT.items() if other != name))
     sentences += [f"{name} has no place for the {what}; it is not kept" for what in carries if what in loses]
     return tuple(sentences)
 
