@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image
+from PIL import BmpImagePlugin, Image
 
 from pellucid.images._metadata import normalise
 from pellucid.images._survey import Decoded, Survey
@@ -65,7 +65,7 @@ def encode(path: Path, samples: Samples, metadata: Metadata, bit_depth: BitDepth
 
 def _open(file: BinaryIO) -> Image.Image:
     file.seek(0)
-    return Image.open(file, formats=("BMP",))
+    return BmpImagePlugin.BmpImageFile(file)  # see _jpeg
 
 
 def _stored_as(image: Image.Image) -> str | None:

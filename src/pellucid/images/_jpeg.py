@@ -1,13 +1,13 @@
 """JPEG through Pillow; CMYK becomes RGB."""
 
-from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageCms
+from PIL import Image, JpegImagePlugin
 
 from pellucid.errors import PictureError
+from pellucid.images._cmyk import about_inks, to_rgb
 from pellucid.images._metadata import normalise
 from pellucid.images._survey import Decoded, Survey
 from pellucid.images.picture import BitDepth, Metadata, Samples
@@ -31,7 +31,7 @@ def survey(file: BinaryIO) -> Survey:
     notes: list[str] = []
     icc: bytes | None = image.info.get("icc_profile")
     if image.mode == "CMYK":
-        notes += ["converted from CMYK to sRGB", _about_inks(icc)]
+        notes += about_inks(icc)
         icc = None  # it describes inks; the pixels become sRGB
     if any(name == "APP1" and data.startswith(_MORE_XMP) for name, data in getattr(image, "applist", ())):
         notes.append("its extended XMP data is not kept")
@@ -64,11 +64,8 @@ def decode(file: BinaryIO, survey: Survey) -> Decoded:
     file.seek(0)
     if file.read().count(_SCAN) > _MOST_SCANS:
         raise PictureError("it is damaged: no encoder splits a picture into so many scans")
-    image: Image.Image = _open(file)
-    if image.mode == "CMYK":
-        transform = _to_srgb(image.info.get("icc_profile"))
-        image = transform.apply(image) if transform else image.convert("RGB")
-    samples = np.asarray(image)
+    image = _open(file)
+    samples = to_rgb(image, image.info.get("icc_profile")) if image.mode == "CMYK" else np.asarray(image)
     return Decoded(samples.reshape(survey.height, survey.width, survey.channels))
 
 
@@ -105,7 +102,8 @@ def encode(path: Path, samples: Samples, metadata: Metadata, bit_depth: BitDepth
 
 def _open(file: BinaryIO) -> Image.Image:
     file.seek(0)
-    return Image.open(file, formats=("JPEG",))
+    # Not through Image.open, whose limit of pixels refuses the pictures of some telephones; ours is the memory budget.
+    return JpegImagePlugin.jpeg_factory(file)
 
 
 def _resolution(image: Image.Image) -> tuple[float, float] | None:
@@ -113,31 +111,6 @@ def _resolution(image: Image.Image) -> tuple[float, float] | None:
     x, y = image.info.get("jfif_density", (0, 0))
     scale = {1: 1.0, 2: 2.54}.get(image.info.get("jfif_unit", 0))
     return (x * scale, y * scale) if scale and x and y else None
-
-
-def _to_srgb(profile: bytes | None) -> ImageCms.ImageCmsTransform | None:
-    """From the inks of a profile to sRGB; None where there is no profile, or none that can be used."""
-    if not profile:
-        return None
-    try:
-        return ImageCms.buildTransform(
-            ImageCms.ImageCmsProfile(BytesIO(profile)),
-            ImageCms.createProfile("sRGB"),  # pyright: ignore  # Pillow does not annotate what it returns
-            "CMYK",
-            "RGB",
-            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
-        )
-    except (ImageCms.PyCMSError, OSError):
-        return None
-
-
-def _about_inks(profile: bytes | None) -> str:
-    if not profile:
-        return "it has no CMYK profile; colours are approximate"
-    if _to_srgb(profile) is None:
-        return "its CMYK profile is damaged; colours are approximate"
-    return "its CMYK profile is used for the conversion and is not kept"
 
 
 def _iptc_segment(record: bytes) -> bytes:

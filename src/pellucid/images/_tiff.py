@@ -8,8 +8,10 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
+from PIL import Image
 
 from pellucid.errors import PictureError
+from pellucid.images._cmyk import about_inks, to_rgb
 from pellucid.images._ifd import read_directory, read_layout
 from pellucid.images._survey import Decoded, Page, Survey
 from pellucid.images._tiff_tags import metadata_of
@@ -17,7 +19,7 @@ from pellucid.images.picture import BitDepth, Numbers, Samples
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
-_DNG = 50706
+_ICC, _DNG = 34675, 50706
 _GREY = (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.MINISWHITE)
 _FORMATS: dict[int, Numbers] = {
     tifffile.SAMPLEFORMAT.UINT: "unsigned",
@@ -25,7 +27,7 @@ _FORMATS: dict[int, Numbers] = {
     tifffile.SAMPLEFORMAT.IEEEFP: "float",
 }
 _DEPTHS: dict[Numbers, dict[int, BitDepth]] = {
-    "unsigned": {8: 8, 16: 16},
+    "unsigned": {1: 8, 2: 8, 4: 8, 8: 8, 10: 10, 12: 12, 16: 16},
     "signed": {16: 16},
     "float": {16: 16, 32: 32, 64: 32},
 }
@@ -91,6 +93,9 @@ def _survey(file: BinaryIO, page: tifffile.TiffPage, count: int, *, has_previews
     layout, _ = read_layout(file)
     shape = (count, page.imagelength, page.imagewidth, kind.channels + kind.has_alpha)
     directory = read_directory(file, layout, page.offset)
+    if page.photometric == tifffile.PHOTOMETRIC.SEPARATED:
+        notes += about_inks(_profile(page))
+        directory.fields.pop(_ICC, None)  # it describes inks; the pixels become sRGB
     metadata, orientation, more = metadata_of(directory, layout, shape, notes)
     is_palette = page.photometric == tifffile.PHOTOMETRIC.PALETTE
     return Survey(
@@ -120,6 +125,8 @@ def _kind(page: tifffile.TiffPage) -> _Kind:
     depth = _DEPTHS[numbers][bits]
     if depth < bits:
         notes.append(f"its {bits}-bit numbers are rounded to {depth} bits")
+    elif depth > bits and photometric != tifffile.PHOTOMETRIC.PALETTE:
+        notes.append(f"widened from {bits} to {depth} bits per channel")
     if photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
         palette = _palette(page)
         grey = palette.shape[1] == 1
@@ -132,6 +139,8 @@ def _kind(page: tifffile.TiffPage) -> _Kind:
         photometric == tifffile.PHOTOMETRIC.YCBCR and page.compression == tifffile.COMPRESSION.JPEG
     ):
         stored, channels = 3, 3
+    elif photometric == tifffile.PHOTOMETRIC.SEPARATED and (page.samplesperpixel, bits) == (4, 8):
+        stored, channels = 4, 3
     else:
         kind = tifffile.PHOTOMETRIC(photometric).name
         raise PictureError(f"TIFF of the kind {kind} is not supported yet; convert it to RGB")
@@ -161,10 +170,17 @@ def _decoded(file: BinaryIO, page: tifffile.TiffPage, plane: int | None) -> Deco
     if samples.dtype == np.float64:
         with np.errstate(over="ignore"):
             samples = samples.astype(np.float32)
+    if samples.dtype == np.bool_:
+        samples = samples.astype(np.uint8)
+    if page.photometric == tifffile.PHOTOMETRIC.PALETTE:
+        return Decoded(_palette(page)[samples[..., 0]])
+    if page.photometric == tifffile.PHOTOMETRIC.SEPARATED:
+        return Decoded(to_rgb(Image.fromarray(np.ascontiguousarray(samples), "CMYK"), _profile(page)))
+    top = 2**page.bitspersample - 1
     if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
-        samples = np.concatenate([np.invert(samples[..., :1]), samples[..., 1:]], axis=2)
-    elif page.photometric == tifffile.PHOTOMETRIC.PALETTE:
-        samples = _palette(page)[samples[..., 0]]
+        samples = np.concatenate([samples.dtype.type(top) - samples[..., :1], samples[..., 1:]], axis=2)
+    if top < 255:
+        samples = samples.astype(np.uint8) * np.uint8(255 // top)
     return Decoded(samples)
 
 
@@ -176,6 +192,11 @@ def _hidden(file: BinaryIO, page: tifffile.TiffPage, plane: int) -> Samples:
     if len(data) < size or page.dtype is None:
         raise _truncated()
     return np.frombuffer(data, page.dtype.newbyteorder(page.parent.byteorder)).reshape(page.shaped)
+
+
+def _profile(page: tifffile.TiffPage) -> bytes | None:
+    value = page.iccprofile
+    return bytes(value) if value else None
 
 
 def _palette(page: tifffile.TiffPage) -> Samples:

@@ -13,7 +13,6 @@ from typing import BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from pellucid.errors import PictureError
 from pellucid.images import _bmp, _heif, _jpeg, _png, _pnm, _tiff, _webp
@@ -178,8 +177,6 @@ def _sentences(path: Path) -> Generator[None, None, None]:
             yield
     except PictureError as error:
         raise PictureError(f"{path}: {error}") from error
-    except Image.DecompressionBombError as error:
-        raise PictureError(f"{path}: it has more pixels than is safe to decode; scale it down first") from error
     except MemoryError as error:
         raise PictureError(f"{path}: it needs more memory than there is") from error
     except Exception as error:

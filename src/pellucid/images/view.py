@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from pellucid.images.picture import Picture, scaled
 from pellucid.images.transparency import bleed
 
+_ROWS = 64  # worked on at a time, so that no more than these are there in several versions
+
 
 def tile_of(picture: Picture, rows: slice, columns: slice) -> NDArray[np.float32]:
     """A tile `(rows, columns, C)` as a network is to see it, finite wherever the picture shows anything.
@@ -23,14 +25,26 @@ def tile_of(picture: Picture, rows: slice, columns: slice) -> NDArray[np.float32
     return bleed(tile, weight) if weight.any() else np.zeros_like(tile)
 
 
-def changed_rows(
-    picture: Picture, rows: slice, answer: NDArray[np.float32], strength: float = 1.0
-) -> NDArray[np.float32]:
-    """Full rows of the picture with a share of the network's change, within its span, in its own range.
+def change_rows(
+    picture: Picture, rows: slice, answer: NDArray[np.float32], strength: float, out: NDArray[np.float32]
+) -> None:
+    """Write full rows of the picture into `out`, with a share of the network's change, within its span, on its scale.
 
     Pixels that show nothing (transparent, or not numbers) come back as they were, and so does what lies beyond the span
     but for being drawn towards it.
     """
+    for start in range(rows.start, rows.stop, _ROWS):
+        block = slice(start, min(start + _ROWS, rows.stop))
+        part = slice(block.start - rows.start, block.stop - rows.start)
+        out[part] = _changed(picture, block, answer[part], strength)
+
+
+def count_not_numbers(picture: Picture) -> int:
+    """How many pixels hold a value that is infinite or not a number."""
+    return picture.height * picture.width - int(np.isfinite(picture.pixels).all(axis=2).sum())
+
+
+def _changed(picture: Picture, rows: slice, answer: NDArray[np.float32], strength: float) -> NDArray[np.float32]:
     source, (low, high) = picture.pixels[rows], picture.span
     with np.errstate(invalid="ignore"):  # of what shows nothing
         change = np.float32(strength) * (answer - scaled(source, picture.span))
@@ -42,11 +56,6 @@ def changed_rows(
     if weight is not None:
         np.copyto(result, source, where=(weight <= 0)[..., np.newaxis])
     return result
-
-
-def count_not_numbers(picture: Picture) -> int:
-    """How many pixels hold a value that is infinite or not a number."""
-    return picture.height * picture.width - int(np.isfinite(picture.pixels).all(axis=2).sum())
 
 
 def _weight(picture: Picture, rows: slice, columns: slice) -> NDArray[np.float32] | None:

@@ -13,7 +13,7 @@ from pellucid import checkpoints
 from pellucid.errors import PellucidError, UsageError
 from pellucid.images import Picture, PictureHeader, read_header, read_picture
 from pellucid.images.tiles import plan_tiles, process_tiles
-from pellucid.images.view import changed_rows, tile_of
+from pellucid.images.view import change_rows, tile_of
 from pellucid.tasks.memory import default_memory, parse_memory, plan_tile
 from pellucid.tasks.weights import default_weights, find_weights
 
@@ -100,7 +100,7 @@ class Restorer:
             return result
 
         for rows, answer in process_tiles(plan, process):
-            restored[rows] = changed_rows(picture, rows, answer, self.options.strength)
+            change_rows(picture, rows, answer, self.options.strength, out=restored[rows])
         return replace(picture, pixels=restored)
 
     def _restore_tile(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
