@@ -174,11 +174,32 @@ def test_maps_keep_their_place(restorer, tmp_path):
     values = RNG.normal(500, 100, (12, 17)).astype(np.float32)
     values[3:5, 3:5] = -99
     tifffile.imwrite(tmp_path / "a.tif", values, extratags=tags, metadata=None)
-    target, _ = restored(restorer, tmp_path / "a.tif")
+    target, outcome = restored(restorer, tmp_path / "a.tif")
+    assert outcome.notes[0] == "its pixels of no data (-99) stay as they are"
     with tifffile.TiffFile(tmp_path / "a.tif") as before, tifffile.TiffFile(target) as after:
         for code, *_ in tags:
             assert after.pages[0].tags[code].value == before.pages[0].tags[code].value
         np.testing.assert_array_equal(after.asarray(), before.asarray())
+
+
+@pytest.mark.parametrize(
+    ("kind", "nothing"), [(np.float32, -9999), (np.int16, -32768), (np.uint16, 65535), (np.uint8, 0)]
+)
+def test_no_data_is_not_looked_at(changer, tmp_path, kind, nothing):
+    values, where = RNG.integers(50, 200, (40, 37)).astype(kind), np.s_[5:20, 10:30]
+    results = []
+    for value in (nothing, nothing, 125):
+        values[where] = value
+        (tmp_path / "a.tif").write_bytes(files.tiff(values))
+        if value == nothing:
+            tags = [(42113, "s", 0, str(nothing), True)]
+            tifffile.imwrite(tmp_path / "a.tif", values, extratags=tags, metadata=None)
+        found = tifffile.imread(restored(changer, tmp_path / "a.tif")[0])
+        assert value != nothing or (found[where] == nothing).all()
+        results.append(np.delete(found.ravel(), np.ravel_multi_index(np.mgrid[where].reshape(2, -1), values.shape)))
+    # What stands there instead matters little: the network sees something like the surroundings.
+    assert np.abs(results[0].astype(float) - results[2]).mean() < 0.1 * np.abs(results[0].astype(float) - 125).mean()
+    assert nothing not in results[0]
 
 
 @pytest.mark.parametrize(

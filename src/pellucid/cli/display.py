@@ -99,6 +99,8 @@ def show_facts(facts: dict[str, Any]) -> None:
             typer.echo(f"{name.replace('_', ' ')}:")
             for inner, inner_value in cast(dict[str, Any], value).items():
                 typer.echo(f"  {inner}: {inner_value}")
+        elif isinstance(value, tuple):
+            typer.echo(f"{name.replace('_', ' ')}: {', '.join(cast(tuple[str, ...], value)) or 'none'}")
         else:
             typer.echo(f"{name.replace('_', ' ')}: {'none' if value == {} else value}")
 

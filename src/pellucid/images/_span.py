@@ -23,6 +23,10 @@ def span_of(samples: Samples, survey: Survey) -> Span:
     0 or the darkest to the brightest. The rarest at either end do not count, nor do values that are not numbers.
     """
     values = samples.reshape(-1)[:: max(1, samples.size // _MOST_LOOKED_AT)]
+    if survey.no_data is not None:
+        values = values[values != survey.no_data]
+    if not values.size:
+        return 0.0, 1.0
     if survey.numbers == "unsigned":
         most = int(np.quantile(values, 1 - _RARE, method="higher"))
         depth = next((depth for depth in _DEPTHS_IN_16 if most < 2**depth), survey.bit_depth)

@@ -13,7 +13,7 @@ class Survey:
     """What a file says of a picture as stored: sizes before `orientation` (EXIF's 1..8) is applied.
 
     `premultiplied` says that the stored colours are already multiplied by alpha; `measured` that the values themselves
-    must tell which are black and white, as those of scientific files do.
+    must tell which are black and white, as those of scientific files do; `no_data` is a value that means nothing.
     """
 
     format: str
@@ -25,6 +25,7 @@ class Survey:
     has_alpha: bool
     premultiplied: bool = False
     measured: bool = False
+    no_data: float | None = None
     orientation: int
     metadata: Metadata
     notes: tuple[str, ...]

@@ -14,7 +14,7 @@ from pellucid.errors import PictureError
 from pellucid.images._cmyk import about_inks, to_rgb
 from pellucid.images._ifd import read_directory, read_layout
 from pellucid.images._survey import Decoded, Page, Survey
-from pellucid.images._tiff_tags import metadata_of
+from pellucid.images._tiff_tags import metadata_of, no_data_of
 from pellucid.images.picture import BitDepth, Numbers, Samples
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -96,6 +96,9 @@ def _survey(file: BinaryIO, page: tifffile.TiffPage, count: int, *, has_previews
     if page.photometric == tifffile.PHOTOMETRIC.SEPARATED:
         notes += about_inks(_profile(page))
         directory.fields.pop(_ICC, None)  # it describes inks; the pixels become sRGB
+    no_data = no_data_of(directory)
+    if no_data is not None:
+        notes.append(f"its pixels of no data ({no_data:g}) stay as they are")
     metadata, orientation, more = metadata_of(directory, layout, shape, notes)
     is_palette = page.photometric == tifffile.PHOTOMETRIC.PALETTE
     return Survey(
@@ -109,6 +112,7 @@ def _survey(file: BinaryIO, page: tifffile.TiffPage, count: int, *, has_previews
         premultiplied=kind.has_alpha and tuple(page.extrasamples) == (tifffile.EXTRASAMPLE.ASSOCALPHA,),
         # A profile says what white is.
         measured=kind.numbers != "unsigned" or (kind.bit_depth == 16 and not is_palette and not metadata.icc),
+        no_data=no_data,
         orientation=orientation,
         metadata=metadata,
         notes=(*notes, *more),

@@ -1,6 +1,7 @@
 """The tags of a TIFF page that describe the photo or its arrays, to metadata and back, value bytes untouched."""
 
 import json
+import math
 import re
 from fractions import Fraction
 from typing import Final
@@ -41,7 +42,7 @@ _ABOUT_THE_STORAGE = {
     *range(254, 260), *range(262, 267), 273, ORIENTATION, *range(277, 285), *range(288, 294), *RESOLUTION_TAGS, 297,
     317, 320, *range(322, 326), *range(332, 342), 347, *range(512, 522), *range(529, 533), _ICC, _XMP, _IPTC,
 }  # fmt: skip
-_SMALLER_COPIES, _PLANAR = 330, 284
+_SMALLER_COPIES, _PLANAR, _NO_DATA = 330, 284, 42113
 
 ARRAY_NAMES: Final = ("ImageJ description", "OME description", "array description", "Micro-Manager data", "map data")
 # Descriptions that programs write for themselves and that speak of the array, not of the photo.
@@ -118,6 +119,16 @@ def directory_of(metadata: Metadata, shape: tuple[int, int, int, int], layout: L
         else:
             lost.append("TIFF cannot hold this resolution; it is not kept")
     return about
+
+
+def no_data_of(directory: Directory) -> float | None:
+    """The value that stands for no data, as GDAL writes it."""
+    text = directory.fields[_NO_DATA].value.rstrip(b"\0 ") if _NO_DATA in directory.fields else b""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None  # what is not a number shows nothing anyway
 
 
 def stores_planes_apart(metadata: Metadata) -> bool:

@@ -58,8 +58,7 @@ class PagesWriter:
     def close(self) -> list[str]:
         """Add the descriptions; returns what could not be kept."""
         lost: list[str] = []
-        if self._file is not None:
-            self._file.close()
+        self.release()
         about = [
             directory_of(metadata, (len(self._pages), *shape), self._layout, lost) for metadata, shape in self._pages
         ]
@@ -69,6 +68,11 @@ class PagesWriter:
             # The directories tifffile wrote still stand, so the pictures are whole without them.
             lost.append(f"the descriptions could not be written ({error}) and are not kept")
         return lost
+
+    def release(self) -> None:
+        """Let go of the file, finished or not."""
+        if self._file is not None:
+            self._file.close()
 
 
 def _rewrite_directories(path: Path, abouts: list[Directory]) -> None:

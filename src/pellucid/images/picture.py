@@ -108,7 +108,7 @@ class Picture:
 
     `numbers` and `bit_depth` are what the file held and what writing gives back. Unsigned pixels are in 0..1, the whole
     of what the depth can count; signed and float ones are the file's own values. `span` are those that a network is to
-    see as black and white. `notes` say what reading had to change.
+    see as black and white, `no_data` the value of pixels that mean nothing. `notes` say what reading had to change.
     Raises PictureError for any other shape, type, depth or span.
     """
 
@@ -117,6 +117,7 @@ class Picture:
     bit_depth: BitDepth = 8
     numbers: Numbers = "unsigned"
     span: tuple[float, float] = (0.0, 1.0)
+    no_data: float | None = None
     metadata: Metadata = Metadata()
     notes: tuple[str, ...] = ()
 

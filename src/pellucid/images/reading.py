@@ -111,10 +111,19 @@ def _picture(survey: Survey, decoded: Decoded, span: Span | None = None) -> Pict
         bit_depth=survey.bit_depth,
         numbers=survey.numbers,
         span=span,
+        no_data=_no_data(survey),
         metadata=survey.metadata,
         notes=notes,
     )
     return replace(picture, notes=(*notes, *about_values(picture)))
+
+
+def _no_data(survey: Survey) -> float | None:
+    """The value in the units of the pixels; None also where no pixel can have it."""
+    if survey.no_data is None or survey.numbers != "unsigned":
+        return survey.no_data
+    top = 2**survey.bit_depth - 1
+    return float(np.float32(survey.no_data) / np.float32(top)) if 0 <= survey.no_data <= top else None
 
 
 def _floats(samples: Samples, survey: Survey) -> NDArray[np.float32]:

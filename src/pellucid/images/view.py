@@ -30,8 +30,8 @@ def change_rows(
 ) -> None:
     """Write full rows of the picture into `out`, with a share of the network's change, within its span, on its scale.
 
-    Pixels that show nothing (transparent, or not numbers) come back as they were, and so does what lies beyond the span
-    but for being drawn towards it.
+    Pixels that show nothing (transparent, no data, not numbers) come back as they were, and so does what lies beyond
+    the span but for being drawn towards it.
     """
     for start in range(rows.start, rows.stop, _ROWS):
         block = slice(start, min(start + _ROWS, rows.stop))
@@ -61,11 +61,14 @@ def _changed(picture: Picture, rows: slice, answer: NDArray[np.float32], strengt
 def _weight(picture: Picture, rows: slice, columns: slice) -> NDArray[np.float32] | None:
     """How much each pixel shows; None where that is no question."""
     alpha = picture.alpha[rows, columns] if picture.alpha is not None else None
-    if picture.numbers != "float":
+    if picture.numbers != "float" and picture.no_data is None:
         return alpha
-    numbers: NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(picture.pixels[rows, columns]), axis=2)
+    tile = picture.pixels[rows, columns]
+    shows: NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(tile), axis=2)
+    if picture.no_data is not None:
+        shows &= np.logical_or.reduce(tile != np.float32(picture.no_data), axis=2)
     if alpha is None:
-        return None if numbers.all() else numbers.astype(np.float32)
+        return None if shows.all() else shows.astype(np.float32)
     weight = alpha.copy()
-    weight[~(numbers & (alpha > 0))] = 0
+    weight[~(shows & (alpha > 0))] = 0
     return weight

@@ -28,11 +28,13 @@ from pellucid.images.view import count_not_numbers
 
 
 class _Writer(Protocol):
-    """Takes the pages of one file; both give back what could not be kept."""
+    """Takes the pages of one file; the first two give back what could not be kept, the last lets go of the file."""
 
     def add(self, samples: Samples, metadata: Metadata, bit_depth: BitDepth) -> list[str]: ...
 
     def close(self) -> list[str]: ...
+
+    def release(self) -> None: ...
 
 
 class _OnePage:
@@ -48,6 +50,9 @@ class _OnePage:
 
     def close(self) -> list[str]:
         return []
+
+    def release(self) -> None:
+        pass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,12 +188,15 @@ def write_pages(pages: Iterable[Picture], path: str | Path, *, overwrite: bool =
     with atomic_path(path, overwrite=overwrite) as temporary:
         with _sentences(path):
             writer = form.writer(temporary)
-        for picture in itertools.chain([first], following):
+        try:
+            for picture in itertools.chain([first], following):
+                with _sentences(path):
+                    lost += unsupported(picture, path.suffix)
+                    lost += writer.add(*_encodable(picture, form))
             with _sentences(path):
-                lost += unsupported(picture, path.suffix)
-                lost += writer.add(*_encodable(picture, form))
-        with _sentences(path):
-            lost += writer.close()
+                lost += writer.close()
+        finally:
+            writer.release()
     return tuple(dict.fromkeys(lost))
 
 
