@@ -7,7 +7,7 @@ import zlib
 import imagecodecs
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 import picture_files as files
 from pellucid.images import read_header, read_picture, unsupported
@@ -58,6 +58,26 @@ def test_a_comment_is_jpegs(tmp_path, suffix):
             assert image.info["comment"] == b"for Ada"
     else:
         assert said == ("PNG has no place for the comment; it is not kept",)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_preview_is_not_left_lying_on_its_side(tmp_path, orientation):
+    buffer = io.BytesIO()
+    Image.fromarray(RGB).save(buffer, "JPEG")
+    thumbnail = buffer.getvalue()
+    exif = bytearray(files.exif_of(orientation))
+    pointer = 8 + 2 + 12 * int.from_bytes(exif[8:10], "big")
+    at = len(exif) + len(exif) % 2
+    exif[pointer : pointer + 4] = struct.pack(">I", at)
+    second = struct.pack(">HHHIIHHIII", 2, 513, 4, 1, at + 30, 514, 4, 1, len(thumbnail), 0)
+    exif += bytes(at - len(exif)) + second + thumbnail
+    Image.fromarray(RGB).save(tmp_path / "a.jpg", exif=b"Exif\0\0" + exif)
+    picture = read_picture(tmp_path / "a.jpg")
+    assert thumbnail in picture.metadata.exif  # bytes are not moved, which maker notes would not survive
+    found = Image.Exif()
+    found.load(picture.metadata.exif)
+    assert (513 in found.get_ifd(ExifTags.IFD.IFD1)) == (orientation == 1)
+    assert len(picture.notes) == (orientation == 6)
 
 
 def test_extended_xmp_is_noted(tmp_path):

@@ -176,7 +176,7 @@ def _require(missing: str | None) -> None:
 
 def _open_avif(file: BinaryIO) -> Image.Image:
     file.seek(0)
-    return Image.open(file, formats=("AVIF",))
+    return importlib.import_module("PIL.AvifImagePlugin").AvifImageFile(file)  # see _jpeg
 
 
 def _open_heic(file: BinaryIO) -> Any:

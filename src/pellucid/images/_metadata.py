@@ -9,7 +9,7 @@ from io import BytesIO
 import numpy as np
 
 from pellucid.errors import PictureError
-from pellucid.images._ifd import RATIONAL, Directory, Field, Layout, read_directory, read_layout
+from pellucid.images._ifd import RATIONAL, Directory, Field, Layout, next_pointer, read_directory, read_layout
 from pellucid.images.picture import ArrayTags, Metadata
 
 ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 274, 282, 283, 296
@@ -43,7 +43,9 @@ def normalise(
         icc = None
     if exif is not None:
         try:
-            exif, found, stated = _upright_exif(exif)
+            exif, found, stated, had_preview = _upright_exif(exif)
+            if had_preview:
+                notes.append("the small preview in its EXIF data lies on its side and is not kept")
             orientation = orientation or found
             if stated and (resolution is None or np.allclose(resolution, stated, rtol=0.005)):
                 resolution = stated  # containers round to whole dots per inch or metre, EXIF does not
@@ -98,20 +100,32 @@ def grey_profile_lost(name: str) -> str:
     return f"{name} stores grey as RGB, which a grey colour profile does not describe; the profile is not kept"
 
 
-def _upright_exif(exif: bytes) -> tuple[bytes, int | None, tuple[float, float] | None]:
-    """The block with nothing but its orientation changed, the orientation it had, its resolution; raises ValueError."""
+def _upright_exif(exif: bytes) -> tuple[bytes, int | None, tuple[float, float] | None, bool]:
+    """The block with nothing but its orientation changed, the orientation it had, its resolution; raises ValueError.
+
+    A preview is turned by the same orientation, so it is cut off where that changes; the last value says so.
+    """
     exif = exif.removeprefix(_EXIF_PREFIX)
     directory, layout = exif_directory(exif)
     resolution = exif_resolution(directory.fields, layout)
     tag = directory.fields.get(ORIENTATION)
     if tag is None:
-        return exif, None, resolution
+        return exif, None, resolution, False
     orientation = layout.number(tag.value)
     if orientation in range(2, 9):
         size = len(tag.value)
         upright = (1).to_bytes(size, "little" if layout.order == "<" else "big")
         exif = exif[: tag.at] + upright + exif[tag.at + size :]
-    return exif, orientation, resolution
+        at = _next_directory_at(exif, layout)
+        if any(exif[at : at + 4]):
+            return exif[:at] + bytes(4) + exif[at + 4 :], orientation, resolution, True
+    return exif, orientation, resolution, False
+
+
+def _next_directory_at(exif: bytes, layout: Layout) -> int:
+    """Where a block says where its second directory stands, that of the preview."""
+    _, at = read_layout(BytesIO(exif))
+    return next_pointer(at, layout.number(exif[at : at + 2]), layout)
 
 
 def _ratio(field: Field | None, layout: Layout) -> float | None:
