@@ -19,7 +19,7 @@ def tile_of(picture: Picture, rows: slice, columns: slice) -> NDArray[np.float32
     Each tile is filled by itself, so memory is bounded; what is filled in never reaches the result.
     """
     tile = scaled(picture.pixels[rows, columns], picture.span)
-    weight = _weight(picture, rows, columns)
+    weight = weight_of(picture, rows, columns)
     if weight is None:
         return tile
     return bleed(tile, weight) if weight.any() else np.zeros_like(tile)
@@ -52,13 +52,13 @@ def _changed(picture: Picture, rows: slice, answer: NDArray[np.float32], strengt
             change = change.astype(np.float64) * (high - low)
         result = (source + change).astype(np.float32)
         np.clip(result, np.minimum(source, np.float32(low)), np.maximum(source, np.float32(high)), out=result)
-    weight = _weight(picture, rows, slice(None))
+    weight = weight_of(picture, rows, slice(None))
     if weight is not None:
         np.copyto(result, source, where=(weight <= 0)[..., np.newaxis])
     return result
 
 
-def _weight(picture: Picture, rows: slice, columns: slice) -> NDArray[np.float32] | None:
+def weight_of(picture: Picture, rows: slice, columns: slice) -> NDArray[np.float32] | None:
     """How much each pixel shows; None where that is no question."""
     alpha = picture.alpha[rows, columns] if picture.alpha is not None else None
     if picture.numbers != "float" and picture.no_data is None:
