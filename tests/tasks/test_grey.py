@@ -49,6 +49,10 @@ def test_small_pictures_have_a_level_too(size):
     assert noise_level(little_picture(*size, 1)) >= 0
 
 
+def test_a_pattern_is_no_noise():
+    assert noise_level(Picture(pixels=(RNG.random((99, 99, 1)) < SMOOTH[:99, :99]).astype(np.float32))) == 0
+
+
 def test_all_transparent_has_none():
     assert noise_level(replace(little_picture(20, 20, 1), alpha=np.zeros((20, 20), np.float32))) == 0
 

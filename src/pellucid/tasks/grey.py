@@ -19,6 +19,7 @@ from pellucid.images.view import tile_of, weight_of
 
 _PERIOD = 256  # pixels after which the pattern repeats; equal places of neighbouring tiles must get the same
 _STRIPES, _ROWS, _MOST_COLUMNS = 32, 16, 4096  # what is looked at to estimate the noise
+_MOST = 0.25  # beyond what any network learns, it is a pattern and no noise, as that of pictures of one bit
 _NORM = 6 * 0.6745  # of the filter below; and the median of |x| where x is Gaussian with σ = 1
 
 
@@ -26,7 +27,7 @@ def noise_level(picture: Picture) -> float:
     """The standard deviation of white noise in a grey picture, as the network sees it; 0 where there is none.
 
     The median of |second difference along both axes| (after Immerkær, 1996): it sees noise in smooth places, and edges
-    and texture are outliers to it.
+    and texture are outliers to it. What is far too strong for noise counts as none.
     """
     found: list[NDArray[np.float32]] = []
     columns = slice(0, min(picture.width, _MOST_COLUMNS))
@@ -37,7 +38,8 @@ def noise_level(picture: Picture) -> float:
         weight = weight_of(picture, rows, columns)
         found.append(values.ravel() if weight is None else values[weight[1:-1, 1:-1] > 0])
     values = np.concatenate(found)
-    return float(np.median(values)) / _NORM if values.size else 0.0
+    level = float(np.median(values)) / _NORM if values.size else 0.0
+    return level if level < _MOST else 0.0
 
 
 def as_colour(tile: NDArray[np.float32], level: float, rows: slice, columns: slice) -> NDArray[np.float32]:
