@@ -19,7 +19,7 @@ from pellucid import training
 from pellucid.cli import app
 from pellucid.cli.options import parse_duration, parse_settings
 from pellucid.errors import UsageError
-from pellucid.images import Picture
+from pellucid.images import Metadata, Picture
 from pellucid.images.picture import to_floats
 from pellucid.models.restormer import RestormerConfig
 from pellucid.training import DenoisingRecipe, Phase
@@ -249,7 +249,9 @@ def test_train_into_a_file_is_a_sentence(run, recipe, photographs, tmp_path):
 
 
 def test_info_on_a_picture(run, tmp_path):
-    picture = Picture(pixels=little_picture(6, 8, 1, 16).pixels, alpha=np.ones((6, 8), np.float32), bit_depth=16)
+    metadata = Metadata(xmp=b"<x/>", resolution=(72.0, 72.0))
+    alpha = np.ones((6, 8), np.float32)
+    picture = Picture(pixels=little_picture(6, 8, 1, 16).pixels, alpha=alpha, bit_depth=16, metadata=metadata)
     picture.save(tmp_path / "a.png")
     facts = run("info", tmp_path / "a.png", "--json").rows[0]
     assert facts == {
@@ -259,7 +261,13 @@ def test_info_on_a_picture(run, tmp_path):
         "channels": 1,
         "bit_depth": 16,
         "has_alpha": True,
+        "numbers": "unsigned",
+        "pages": 1,
+        "carries": ["XMP data", "resolution"],
+        "notes": [],
     }
+    lines = run("info", tmp_path / "a.png").out.splitlines()
+    assert lines[-2:] == ["carries: XMP data, resolution", "notes: none"]
     lines = run("info", tmp_path / "a.png").out.splitlines()
     assert "bit depth: 16" in lines
     assert "width: 8" in lines

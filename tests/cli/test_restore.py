@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from little import little_picture
-from pellucid.images import Metadata, Picture, read_header, read_picture
+from pellucid.images import Metadata, Picture, read_header, read_pages, read_picture
 
 RNG = np.random.default_rng(0)
 
@@ -40,6 +41,12 @@ GOOD = {
     "photo.webp": lambda path: save(path, lossless=True),
     "sixteen.png": lambda path: little_picture(12, 17, 3, 16).save(path),
     "sixteen.tiff": lambda path: little_picture(12, 17, 1, 16).save(path),
+    "photo.bmp": lambda path: save(path),
+    "photo.ppm": lambda path: save(path),
+    "grey.pgm": lambda path: save(path, "L"),
+    "float.tif": lambda path: tifffile.imwrite(path, RNG.normal(0, 9, (12, 17)).astype(np.float32)),
+    "stack.tif": lambda path: tifffile.imwrite(path, pixels(3, 12, 17), photometric="minisblack"),
+    "imagej.tif": lambda path: tifffile.imwrite(path, pixels(3, 12, 17), imagej=True),
     "been ’n’ gone – été.PNG": lambda path: save(path, format="PNG"),
 }
 
@@ -93,12 +100,13 @@ def test_good_file(restore, tmp_path, name):
     assert source.read_bytes() == before
     assert set(snapshot(tmp_path)) == {name, target.name}
     headers = read_header(source), read_header(target)
-    for field in ("width", "height", "bit_depth", "has_alpha", "channels"):
+    for field in ("width", "height", "bit_depth", "has_alpha", "channels", "numbers", "pages"):
         assert getattr(headers[0], field) == getattr(headers[1], field), field
-    pictures = read_picture(source), read_picture(target)
-    if headers[0].has_alpha:
-        np.testing.assert_array_equal(pictures[0].alpha, pictures[1].alpha)
-    notes = [f"{source}: {note}" for note in pictures[0].notes]
+    pages = list(read_pages(source)), list(read_pages(target))
+    for pictures in zip(*pages, strict=True):
+        if headers[0].has_alpha:
+            np.testing.assert_array_equal(pictures[0].alpha, pictures[1].alpha)
+    notes = [f"{source}: {note}" for note in pages[0][0].notes]
     assert result.err.splitlines() == notes
 
 

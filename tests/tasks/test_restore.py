@@ -15,6 +15,7 @@ from little import MULTIPLE, little_network, little_picture, saved
 from pellucid.errors import BudgetError, PellucidError, PictureError, UsageError
 from pellucid.images import Metadata, Picture, read_picture
 from pellucid.tasks import RestoreOptions, Restorer, restore
+from pellucid.tasks.grey import as_colour, noise_level
 from pellucid.tasks.memory import TileSize
 
 MODULE = sys.modules["pellucid.tasks.restore"]  # `pellucid.tasks.restore` is the function of that name
@@ -120,7 +121,10 @@ def test_grey_stays_grey(weights):
 
 def test_grey_is_the_mean_of_the_three_channels(weights):
     picture = little_picture(channels=1)
-    expected = run_network(weights, picture.pixels.repeat(3, 2)).mean(2, keepdims=True)
+    rows, columns = slice(0, picture.height), slice(0, picture.width)
+    expected = run_network(weights, as_colour(picture.pixels, noise_level(picture), rows, columns)).mean(
+        2, keepdims=True
+    )
     np.testing.assert_allclose(restorer_of(weights)(picture).pixels, np.clip(expected, 0, 1), atol=1e-6)
 
 

@@ -79,7 +79,8 @@ def restore(
     restorer = Restorer(options)
     failed = False
     with display.progress(quiet=as_json) as report:
-        for outcome in restore_files(restorer, jobs, overwrite=overwrite, report=report):
+        say = display.notes(quiet=as_json)
+        for outcome in restore_files(restorer, jobs, overwrite=overwrite, report=report, say=say):
             display.show_outcome(outcome, as_json=as_json)
             failed |= outcome.error is not None
     raise typer.Exit(code=int(failed))

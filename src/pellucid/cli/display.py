@@ -13,7 +13,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from pellucid.evaluation import Row
-    from pellucid.tasks import FileProgress, Outcome
+    from pellucid.tasks import FileProgress, Job, Outcome
     from pellucid.training import Progress as TrainingProgress
 
 _stderr = Console(stderr=True)
@@ -70,13 +70,21 @@ def training_progress() -> Generator[Callable[["TrainingProgress"], None]]:
     yield report
 
 
+def notes(*, quiet: bool) -> Callable[["Job", str], None]:
+    """Say in a line each what has to change in a file."""
+
+    def say(job: "Job", note: str) -> None:
+        if not quiet:
+            typer.echo(f"{job.source}: {note}", err=True)
+
+    return say
+
+
 def show_outcome(outcome: "Outcome", *, as_json: bool) -> None:
     """One line for what became of a file."""
     if as_json:
         typer.echo(json.dumps(outcome.as_dict()))
         return
-    for note in outcome.notes:
-        typer.echo(f"{outcome.job.source}: {note}", err=True)
     if outcome.header is None:
         typer.echo(f"pellucid: {outcome.error}", err=True)
     else:
@@ -91,6 +99,8 @@ def show_facts(facts: dict[str, Any]) -> None:
             typer.echo(f"{name.replace('_', ' ')}:")
             for inner, inner_value in cast(dict[str, Any], value).items():
                 typer.echo(f"  {inner}: {inner_value}")
+        elif isinstance(value, tuple):
+            typer.echo(f"{name.replace('_', ' ')}: {', '.join(cast(tuple[str, ...], value)) or 'none'}")
         else:
             typer.echo(f"{name.replace('_', ' ')}: {'none' if value == {} else value}")
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pellucid.errors import DataError
 from pellucid.images import read_picture
-from pellucid.images.picture import to_integers
+from pellucid.images.picture import scaled, to_integers
 
 _SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"})
 
@@ -28,8 +28,10 @@ def picture_paths(folder: Path) -> list[Path]:
 
 
 def read_rgb8(path: Path) -> NDArray[np.uint8]:
-    """Read a picture as (H, W, 3) bytes: grey is repeated, alpha left out, 16 bits rounded to 8."""
-    pixels = to_integers(read_picture(path).pixels, 8).astype(np.uint8, copy=False)
+    """Read a picture as (H, W, 3) bytes: grey is repeated, alpha left out, others rounded to 8 bits."""
+    picture = read_picture(path)
+    values = picture.pixels if picture.numbers == "unsigned" else scaled(picture.pixels, picture.span)
+    pixels = to_integers(values, 8).astype(np.uint8, copy=False)
     return pixels if pixels.shape[2] == 3 else pixels.repeat(3, axis=2)
 
 

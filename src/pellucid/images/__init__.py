@@ -1,8 +1,8 @@
 """Photographs in files and in memory: what is read comes back whole, bit depth, transparency and metadata included."""
 
 from pellucid.images.picture import Metadata, Picture, PictureHeader
-from pellucid.images.reading import read_header, read_picture
-from pellucid.images.writing import FORMATS, unsupported, write_picture
+from pellucid.images.reading import read_header, read_pages, read_picture
+from pellucid.images.writing import FORMATS, unsupported, write_pages, write_picture
 
 __all__ = [
     "FORMATS",
@@ -10,7 +10,9 @@ __all__ = [
     "Picture",
     "PictureHeader",
     "read_header",
+    "read_pages",
     "read_picture",
     "unsupported",
+    "write_pages",
     "write_picture",
 ]

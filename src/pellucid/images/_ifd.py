@@ -98,8 +98,20 @@ def read_directory(source: BinaryIO, layout: Layout, at: int, inside: int = 0) -
     return directory
 
 
-def pack_directory(directory: Directory, layout: Layout, at: int) -> bytes:
+def next_pointer(directory_at: int, fields: int, layout: Layout) -> int:
+    """Where a directory of so many fields says where the next one stands."""
+    return directory_at + (8 + 20 * fields if layout.big else 2 + 12 * fields)
+
+
+def read_offset(source: BinaryIO, layout: Layout, at: int) -> int:
+    """The offset that stands at byte `at`; raises ValueError where the source ends before."""
+    return layout.number(_take(source, at, 8 if layout.big else 4))
+
+
+def pack_directory(directory: Directory, layout: Layout, at: int, following: int = 0) -> bytes:
     """`directory` as it stands at byte `at`: its table, then long values and children; raises struct.error past 4 GiB.
+
+    `following` is where the next page's directory stands.
 
     A maker note keeps its bytes but not its place, so those few that hold absolute offsets lose them.
     """
@@ -119,7 +131,7 @@ def pack_directory(directory: Directory, layout: Layout, at: int) -> bytes:
             tail += value + b"\0" * (len(value) % 2)  # values start on even bytes
             value = layout.pack(offset_code, place)
         table += layout.pack("HH" + offset_code, tag, entry.kind, entry.count) + value.ljust(inline, b"\0")
-    table += layout.pack(offset_code, 0)  # no further page
+    table += layout.pack(offset_code, following)
     return bytes(table + tail)
 
 

@@ -1,23 +1,26 @@
 """JPEG through Pillow; CMYK becomes RGB."""
 
-from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageCms
+from PIL import Image, JpegImagePlugin
 
+from pellucid.errors import PictureError
+from pellucid.images._cmyk import about_inks, to_rgb
 from pellucid.images._metadata import normalise
 from pellucid.images._survey import Decoded, Survey
-from pellucid.images.picture import Metadata, Samples
+from pellucid.images.picture import BitDepth, Metadata, Samples
 
 SIGNATURE = b"\xff\xd8\xff"
 MOST_PIXELS_PER_SIDE = 65500  # libjpeg's limit
 
 _QUALITY = 95
+_SCAN, _MOST_SCANS = b"\xff\xda", 128  # each costs as much time as the whole picture, in a few bytes of the file
 _SEGMENT = 65533  # bytes one JPEG segment holds
 _XMP_HEAD = 29  # bytes of its name before an XMP packet
 _MOST_PROFILE = 255 * (_SEGMENT - 14)  # a profile may span 255 segments
+_MORE_XMP = b"http://ns.adobe.com/xmp/extension/"
 _PHOTOSHOP = b"Photoshop 3.0\0"
 _IPTC_RESOURCE = 0x0404
 
@@ -28,8 +31,10 @@ def survey(file: BinaryIO) -> Survey:
     notes: list[str] = []
     icc: bytes | None = image.info.get("icc_profile")
     if image.mode == "CMYK":
+        notes += about_inks(icc)
         icc = None  # it describes inks; the pixels become sRGB
-        notes.append("converted from CMYK to sRGB")
+    if any(name == "APP1" and data.startswith(_MORE_XMP) for name, data in getattr(image, "applist", ())):
+        notes.append("its extended XMP data is not kept")
     pages = getattr(image, "n_frames", 1)
     if pages > 1:
         notes.append(f"the file holds {pages} pictures (MPO); only the main one is kept")
@@ -39,6 +44,7 @@ def survey(file: BinaryIO) -> Survey:
         xmp=image.info.get("xmp"),
         iptc=image.info.get("photoshop", {}).get(_IPTC_RESOURCE),
         resolution=_resolution(image),
+        comment=image.info.get("comment"),
     )
     return Survey(
         format="JPEG",
@@ -54,17 +60,18 @@ def survey(file: BinaryIO) -> Survey:
 
 
 def decode(file: BinaryIO, survey: Survey) -> Decoded:
-    """The samples; raises what Pillow raises for damaged data."""
-    image: Image.Image = _open(file)
-    notes: tuple[str, ...] = ()
-    if image.mode == "CMYK":
-        image, notes = _cmyk_to_rgb(image)
-    samples = np.asarray(image)
-    return Decoded(samples.reshape(survey.height, survey.width, survey.channels), notes)
+    """The samples; raises PictureError for endless scans, what Pillow raises for damaged data."""
+    file.seek(0)
+    if file.read().count(_SCAN) > _MOST_SCANS:
+        raise PictureError("it is damaged: no encoder splits a picture into so many scans")
+    image = _open(file)
+    samples = to_rgb(image, image.info.get("icc_profile")) if image.mode == "CMYK" else np.asarray(image)
+    return Decoded(samples.reshape(survey.height, survey.width, survey.channels))
 
 
-def encode(path: Path, samples: Samples, metadata: Metadata) -> list[str]:
+def encode(path: Path, samples: Samples, metadata: Metadata, bit_depth: BitDepth) -> list[str]:
     """Write 8-bit samples `(H, W)` or `(H, W, 3)` without chroma subsampling; returns what could not be kept."""
+    del bit_depth  # that of the samples
     lost: list[str] = []
 
     def fitting(name: str, data: bytes | None, most: int) -> bytes:
@@ -87,6 +94,7 @@ def encode(path: Path, samples: Samples, metadata: Metadata) -> list[str]:
         icc_profile=fitting("colour profile", metadata.icc, _MOST_PROFILE),
         exif=b"Exif\0\0" + exif if exif else b"",
         xmp=fitting("XMP", metadata.xmp, _SEGMENT - _XMP_HEAD),
+        comment=fitting("comment", metadata.comment, _SEGMENT),
         extra=_iptc_segment(fitting("IPTC", metadata.iptc, _SEGMENT - 64)),
     )
     return lost
@@ -94,7 +102,8 @@ def encode(path: Path, samples: Samples, metadata: Metadata) -> list[str]:
 
 def _open(file: BinaryIO) -> Image.Image:
     file.seek(0)
-    return Image.open(file, formats=("JPEG",))
+    # Not through Image.open, whose limit of pixels refuses the pictures of some telephones; ours is the memory budget.
+    return JpegImagePlugin.jpeg_factory(file)
 
 
 def _resolution(image: Image.Image) -> tuple[float, float] | None:
@@ -102,27 +111,6 @@ def _resolution(image: Image.Image) -> tuple[float, float] | None:
     x, y = image.info.get("jfif_density", (0, 0))
     scale = {1: 1.0, 2: 2.54}.get(image.info.get("jfif_unit", 0))
     return (x * scale, y * scale) if scale and x and y else None
-
-
-def _cmyk_to_rgb(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
-    """sRGB through the picture's own profile where it has a usable one, else by the plain formula."""
-    profile: bytes | None = image.info.get("icc_profile")
-    image.load()  # damaged pixels must raise here, not pass for a damaged profile
-    if profile:
-        try:
-            converted = ImageCms.profileToProfile(
-                image,
-                ImageCms.ImageCmsProfile(BytesIO(profile)),
-                ImageCms.createProfile("sRGB"),  # pyright: ignore  # Pillow does not annotate what it returns
-                renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-                outputMode="RGB",
-                flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
-            )
-            if converted is not None:
-                return converted, ("its CMYK profile was used for the conversion and is not kept",)
-        except (ImageCms.PyCMSError, OSError):
-            return image.convert("RGB"), ("its CMYK profile is damaged; colours are approximate",)
-    return image.convert("RGB"), ("it has no CMYK profile; colours are approximate",)
 
 
 def _iptc_segment(record: bytes) -> bytes:

@@ -2,13 +2,15 @@
 
 import re
 import struct
+from contextlib import suppress
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
 
 from pellucid.errors import PictureError
-from pellucid.images._ifd import RATIONAL, Directory, Field, Layout, read_directory, read_layout
-from pellucid.images.picture import Metadata
+from pellucid.images._ifd import RATIONAL, Directory, Field, Layout, next_pointer, read_directory, read_layout
+from pellucid.images.picture import ArrayTags, Metadata
 
 ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 274, 282, 283, 296
 RESOLUTION_TAGS = {X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT}
@@ -26,6 +28,9 @@ def normalise(
     iptc: bytes | None = None,
     resolution: tuple[float, float] | None = None,
     orientation: int | None = None,
+    comment: bytes | None = None,
+    chunks: tuple[tuple[bytes, bytes], ...] = (),
+    array: ArrayTags | None = None,
 ) -> tuple[Metadata, int, tuple[str, ...]]:
     """Metadata ready to travel, the orientation 1..8 still to be applied to the pixels, and notes.
 
@@ -38,7 +43,9 @@ def normalise(
         icc = None
     if exif is not None:
         try:
-            exif, found, stated = _upright_exif(exif)
+            exif, found, stated, had_preview = _upright_exif(exif)
+            if had_preview:
+                notes.append("the small preview in its EXIF data lies on its side and is not kept")
             orientation = orientation or found
             if stated and (resolution is None or np.allclose(resolution, stated, rtol=0.005)):
                 resolution = stated  # containers round to whole dots per inch or metre, EXIF does not
@@ -48,10 +55,9 @@ def normalise(
     if xmp is not None and (match := _XMP_ORIENTATION.search(xmp)):
         orientation = orientation or int(match[2])
         xmp = _XMP_ORIENTATION.sub(rb"\g<1>1", xmp)
-    try:
-        metadata = Metadata(icc=icc, exif=exif, xmp=xmp, iptc=iptc, resolution=resolution)
-    except PictureError:
-        metadata = Metadata(icc=icc, exif=exif, xmp=xmp, iptc=iptc)  # 0 dots per inch: files mean "unknown"
+    metadata = Metadata(icc=icc, exif=exif, xmp=xmp, iptc=iptc, comment=comment, chunks=chunks, array=array)
+    with suppress(PictureError):  # 0 dots per inch: files mean "unknown"
+        metadata = replace(metadata, resolution=resolution)
     if orientation is None or not 1 <= orientation <= 8:
         orientation = 1
     return metadata, orientation, tuple(notes)
@@ -74,20 +80,52 @@ def exif_resolution(fields: dict[int, Field], layout: Layout) -> tuple[float, fl
     return x * scale, y * scale
 
 
-def _upright_exif(exif: bytes) -> tuple[bytes, int | None, tuple[float, float] | None]:
-    """The block with nothing but its orientation changed, the orientation it had, its resolution; raises ValueError."""
+def resolution_lost(metadata: Metadata, name: str) -> list[str]:
+    """For formats that state a resolution in their EXIF alone; and EXIF bytes are not ours to change."""
+    try:
+        if not metadata.resolution:
+            return []
+        if metadata.exif is not None:
+            directory, layout = exif_directory(metadata.exif)
+            stated = exif_resolution(directory.fields, layout)
+            if stated and np.allclose(stated, metadata.resolution, rtol=0.005):
+                return []
+    except ValueError:
+        pass  # a damaged block states nothing
+    return [f"{name} has no place for a resolution outside EXIF; it is not kept"]
+
+
+def grey_profile_lost(name: str) -> str:
+    """For formats that store grey as three equal channels."""
+    return f"{name} stores grey as RGB, which a grey colour profile does not describe; the profile is not kept"
+
+
+def _upright_exif(exif: bytes) -> tuple[bytes, int | None, tuple[float, float] | None, bool]:
+    """The block with nothing but its orientation changed, the orientation it had, its resolution; raises ValueError.
+
+    A preview is turned by the same orientation, so it is cut off where that changes; the last value says so.
+    """
     exif = exif.removeprefix(_EXIF_PREFIX)
     directory, layout = exif_directory(exif)
     resolution = exif_resolution(directory.fields, layout)
     tag = directory.fields.get(ORIENTATION)
     if tag is None:
-        return exif, None, resolution
+        return exif, None, resolution, False
     orientation = layout.number(tag.value)
     if orientation in range(2, 9):
         size = len(tag.value)
         upright = (1).to_bytes(size, "little" if layout.order == "<" else "big")
         exif = exif[: tag.at] + upright + exif[tag.at + size :]
-    return exif, orientation, resolution
+        at = _next_directory_at(exif, layout)
+        if any(exif[at : at + 4]):
+            return exif[:at] + bytes(4) + exif[at + 4 :], orientation, resolution, True
+    return exif, orientation, resolution, False
+
+
+def _next_directory_at(exif: bytes, layout: Layout) -> int:
+    """Where a block says where its second directory stands, that of the preview."""
+    _, at = read_layout(BytesIO(exif))
+    return next_pointer(at, layout.number(exif[at : at + 2]), layout)
 
 
 def _ratio(field: Field | None, layout: Layout) -> float | None:

@@ -12,16 +12,18 @@ import numpy as np
 from pellucid.errors import PictureError
 from pellucid.images._metadata import normalise
 from pellucid.images._survey import Decoded, Survey
-from pellucid.images.picture import Metadata, Samples
+from pellucid.images.picture import TEXT_CHUNKS, BitDepth, Metadata, Samples
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
-_CHUNKS_READ = (b"IHDR", b"iCCP", b"eXIf", b"pHYs", b"iTXt", b"gAMA", b"cICP")
+_CHUNKS_READ = (b"IHDR", b"iCCP", b"eXIf", b"pHYs", b"PLTE")
+_COLOUR_CHUNKS = (b"cICP", b"mDCV", b"cLLI", b"gAMA", b"cHRM", b"sRGB")  # given back as they are, like the texts
+_CHUNKS_KEPT = (*_COLOUR_CHUNKS, *TEXT_CHUNKS)
+_DISGUISED = b"Raw profile type "  # EXIF and others as text, by old programs; an orientation would count twice
 _HEADER_END = len(SIGNATURE) + 25  # after the IHDR chunk
 _XMP_KEYWORD = b"XML:com.adobe.xmp\0"
 _METRES_PER_INCH = 0.0254
-_SRGB_GAMMA = 45455
-_MOST_METADATA = 2**26  # 64 MiB: far above any real profile, far below what a small compressed chunk can expand to
+_MOST_METADATA = 2**24  # 16 MiB: far above any real profile, far below what a small compressed chunk can expand to
 _LEVEL = 4  # within 3 % of the size of level 6 in a third of the time
 
 
@@ -35,13 +37,18 @@ def survey(file: BinaryIO) -> Survey:
     """What the chunks say; raises PictureError for a truncated or animated file."""
     chunks: dict[bytes, bytes] = {}
     xmp: bytes | None = None
+    kept: list[tuple[bytes, bytes]] = []
     notes: list[str] = []
     for chunk in _chunks(file):
-        if chunk.kind in _CHUNKS_READ and chunk.size < _MOST_METADATA:
+        if chunk.kind in (*_CHUNKS_READ, *_CHUNKS_KEPT) and chunk.size < _MOST_METADATA:
             file.seek(chunk.at)
             data = file.read(chunk.size)
             if chunk.kind == b"iTXt" and data.startswith(_XMP_KEYWORD):
                 xmp = _international_text(data[len(_XMP_KEYWORD) :], notes)
+            elif chunk.kind in TEXT_CHUNKS and data.startswith(_DISGUISED):
+                notes.append(f"its text “{data.partition(bytes(1))[0].decode('latin-1')[:40]}” is not kept")
+            elif chunk.kind in _CHUNKS_KEPT:
+                kept.append((chunk.kind, data))
             chunks.setdefault(chunk.kind, data)
         else:
             chunks.setdefault(chunk.kind, b"")
@@ -50,21 +57,27 @@ def survey(file: BinaryIO) -> Survey:
     if len(chunks.get(b"IHDR", b"")) != 13:
         raise PictureError("the PNG data is damaged: it has no header")
     width, height, bits, colour = struct.unpack(">IIBB", chunks[b"IHDR"][:10])
+    grey = colour in (0, 4) or (colour == 3 and _is_grey(chunks.get(b"PLTE", b"")))
     if colour == 3:
-        notes.append("converted from a palette to RGB")
+        notes.append(f"converted from a palette to {'grey' if grey else 'RGB'}")
     elif bits < 8:
         notes.append(f"widened from {bits} to 8 bits per channel")
     metadata, orientation, more = normalise(
-        icc=_profile(chunks.get(b"iCCP"), notes), exif=chunks.get(b"eXIf"), xmp=xmp, resolution=_resolution(chunks)
+        icc=_profile(chunks.get(b"iCCP"), notes),
+        exif=chunks.get(b"eXIf"),
+        xmp=xmp,
+        resolution=_resolution(chunks),
+        chunks=tuple(kept),
     )
-    notes.extend(_colour_notes(chunks))
     return Survey(
         format="PNG",
         width=width,
         height=height,
-        channels=1 if colour in (0, 4) else 3,
+        channels=1 if grey else 3,
         bit_depth=16 if bits == 16 else 8,
         has_alpha=colour in (4, 6) or b"tRNS" in chunks,
+        # A colour description says what white is.
+        measured=bits == 16 and not metadata.icc and not chunks.keys() & set(_COLOUR_CHUNKS),
         orientation=orientation,
         metadata=metadata,
         notes=(*notes, *more),
@@ -73,16 +86,20 @@ def survey(file: BinaryIO) -> Survey:
 
 def decode(file: BinaryIO, survey: Survey) -> Decoded:
     """The samples, palettes and transparent colours expanded; raises imagecodecs.PngError for damaged data."""
-    del survey
     file.seek(0)
     samples = imagecodecs.png_decode(file.read())
-    return Decoded(samples if samples.ndim == 3 else samples[..., np.newaxis])
+    samples = samples if samples.ndim == 3 else samples[..., np.newaxis]
+    if survey.channels == 1 and samples.shape[2] >= 3:
+        samples = samples[..., [0, -1] if survey.has_alpha else [0]]  # a palette of greys
+    return Decoded(samples)
 
 
-def encode(path: Path, samples: Samples, metadata: Metadata) -> list[str]:
+def encode(path: Path, samples: Samples, metadata: Metadata, bit_depth: BitDepth) -> list[str]:
     """Write samples `(H, W)` or `(H, W, C)` losslessly; returns what could not be kept."""
+    del bit_depth  # that of the samples
     lost: list[str] = []
     chunks: list[bytes] = []
+    chunks.extend(_pack(kind, data) for kind, data in metadata.chunks if kind in _COLOUR_CHUNKS)
     if metadata.icc:
         chunks.append(_pack(b"iCCP", b"ICC profile\0\0" + zlib.compress(metadata.icc)))
     if metadata.exif:
@@ -96,8 +113,7 @@ def encode(path: Path, samples: Samples, metadata: Metadata) -> list[str]:
     if metadata.xmp:
         # No compression, no language, no translated keyword: as the XMP specification asks.
         chunks.append(_pack(b"iTXt", _XMP_KEYWORD + b"\0\0\0\0" + metadata.xmp))
-    if metadata.iptc:
-        lost.append("PNG has no place for IPTC data; it is not kept")
+    chunks.extend(_pack(kind, data) for kind, data in metadata.chunks if kind in TEXT_CHUNKS)
     encoded = memoryview(imagecodecs.png_encode(samples, level=_LEVEL))
     with path.open("wb") as file:
         file.write(encoded[:_HEADER_END])
@@ -120,6 +136,10 @@ def _chunks(file: BinaryIO) -> Iterator[_Chunk]:
             return
         at += 12 + size
     raise PictureError("the PNG data is truncated; get a whole copy of the file")
+
+
+def _is_grey(palette: bytes) -> bool:
+    return palette[0::3] == palette[1::3] == palette[2::3]
 
 
 def _pack(kind: bytes, data: bytes) -> bytes:
@@ -160,13 +180,3 @@ def _resolution(chunks: dict[bytes, bytes]) -> tuple[float, float] | None:
         return None
     x, y, unit = struct.unpack(">IIB", chunks[b"pHYs"])
     return (x * _METRES_PER_INCH, y * _METRES_PER_INCH) if unit == 1 else None
-
-
-def _colour_notes(chunks: dict[bytes, bytes]) -> Iterator[str]:
-    """Colour meanings that a picture without a profile would lose: each changes how it looks."""
-    if b"cICP" in chunks:
-        yield "its video colour description (cICP) is not kept; colours may look different"
-    elif not chunks.keys() & {b"iCCP", b"sRGB"} and b"gAMA" in chunks:
-        gamma = int.from_bytes(chunks[b"gAMA"], "big")
-        if abs(gamma - _SRGB_GAMMA) > 500:
-            yield f"its gamma of {gamma / 100000:g} is not kept; brightness may look different"

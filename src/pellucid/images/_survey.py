@@ -1,16 +1,19 @@
-"""What the four formats share: the survey of a file before its pixels are decoded, and turning them upright."""
+"""What the formats share: the survey of a picture before its pixels are decoded, and turning them upright."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import BinaryIO, NamedTuple
 
 from pellucid.errors import PictureError
-from pellucid.images.picture import BitDepth, Metadata, PictureHeader, Samples
+from pellucid.images.picture import BitDepth, Metadata, Numbers, PictureHeader, Sample, Samples, stored_type
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Survey:
-    """What a file says of its picture as stored: sizes before `orientation` (EXIF's 1..8) is applied.
+    """What a file says of a picture as stored: sizes before `orientation` (EXIF's 1..8) is applied.
 
-    `premultiplied` says that the stored colours are already multiplied by alpha.
+    `premultiplied` says that the stored colours are already multiplied by alpha; `measured` that the values themselves
+    must tell which are black and white, as those of scientific files do; `no_data` is a value that means nothing.
     """
 
     format: str
@@ -18,8 +21,11 @@ class Survey:
     height: int
     channels: int
     bit_depth: BitDepth
+    numbers: Numbers = "unsigned"
     has_alpha: bool
     premultiplied: bool = False
+    measured: bool = False
+    no_data: float | None = None
     orientation: int
     metadata: Metadata
     notes: tuple[str, ...]
@@ -27,6 +33,11 @@ class Survey:
     def __post_init__(self) -> None:
         if self.width < 1 or self.height < 1:
             raise PictureError("it is damaged: its picture has no pixels")
+
+    @property
+    def stored_type(self) -> type[Sample]:
+        """The type of its samples in memory."""
+        return stored_type(self.numbers, self.bit_depth)
 
     @property
     def header(self) -> PictureHeader:
@@ -39,6 +50,9 @@ class Survey:
             channels=self.channels,
             bit_depth=self.bit_depth,
             has_alpha=self.has_alpha,
+            numbers=self.numbers,
+            carries=self.metadata.carries,
+            notes=self.notes,
         )
 
 
@@ -48,6 +62,26 @@ class Decoded:
 
     samples: Samples
     notes: tuple[str, ...] = ()
+
+
+class Page(NamedTuple):
+    """A picture in a file, and how to decode it."""
+
+    survey: Survey
+    decode: Callable[[], Decoded]
+
+
+Pages = Callable[[BinaryIO], Iterator[Page]]
+
+
+def only_page(survey: Callable[[BinaryIO], Survey], decode: Callable[[BinaryIO, Survey], Decoded]) -> Pages:
+    """The pages of a format whose files hold one picture each."""
+
+    def pages(file: BinaryIO) -> Iterator[Page]:
+        found = survey(file)
+        yield Page(found, lambda: decode(file, found))
+
+    return pages
 
 
 def upright(samples: Samples, orientation: int) -> Samples:

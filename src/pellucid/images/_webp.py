@@ -5,13 +5,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 import imagecodecs
-import numpy as np
 from PIL import Image
 
 from pellucid.errors import PictureError
-from pellucid.images._metadata import exif_directory, exif_resolution, normalise
+from pellucid.images._metadata import grey_profile_lost, normalise, resolution_lost
 from pellucid.images._survey import Decoded, Survey
-from pellucid.images.picture import Metadata, Samples
+from pellucid.images.picture import BitDepth, Metadata, Samples
 
 MOST_PIXELS_PER_SIDE = 16383
 
@@ -45,24 +44,21 @@ def decode(file: BinaryIO, survey: Survey) -> Decoded:
     return Decoded(imagecodecs.webp_decode(file.read(), hasalpha=survey.has_alpha))
 
 
-def encode(path: Path, samples: Samples, metadata: Metadata) -> list[str]:
+def encode(path: Path, samples: Samples, metadata: Metadata, bit_depth: BitDepth) -> list[str]:
     """Write 8-bit samples `(H, W)` or `(H, W, C)` losslessly; returns what could not be kept."""
-    lost: list[str] = []
-    icc, exif = metadata.icc, metadata.exif
+    del bit_depth  # that of the samples
+    lost = resolution_lost(metadata, "WebP")
+    icc = metadata.icc
     if icc and icc[16:20] == b"GRAY":
-        lost.append("WebP stores grey as RGB, which a grey colour profile does not describe; the profile is not kept")
+        lost.append(grey_profile_lost("WebP"))
         icc = None
-    if metadata.resolution:
-        lost.extend(_resolution_lost(exif, metadata.resolution))
-    if metadata.iptc:
-        lost.append("WebP has no place for IPTC data; it is not kept")
     Image.fromarray(samples).save(
         path,
         format="WEBP",
         lossless=True,
         exact=True,
         icc_profile=icc or b"",
-        exif=exif or b"",
+        exif=metadata.exif or b"",
         xmp=metadata.xmp or b"",
     )
     return lost
@@ -97,16 +93,3 @@ def _frame(chunks: dict[bytes, bytes]) -> tuple[int, int, bool]:
         bits = int.from_bytes(lossless[1:5], "little")
         return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1, bool(bits >> 28 & 1)
     raise PictureError("the WebP data is damaged: it has no pixels")
-
-
-def _resolution_lost(exif: bytes | None, resolution: tuple[float, float]) -> list[str]:
-    """WebP states a resolution in its EXIF alone, and EXIF bytes are not ours to change."""
-    try:
-        if exif is not None:
-            directory, layout = exif_directory(exif)
-            stated = exif_resolution(directory.fields, layout)
-            if stated and np.allclose(stated, resolution, rtol=0.005):
-                return []
-    except ValueError:
-        pass  # a damaged block states nothing
-    return ["WebP has no place for a resolution outside EXIF; it is not kept"]

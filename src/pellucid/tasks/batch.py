@@ -2,13 +2,13 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from pellucid.errors import PellucidError, UsageError
-from pellucid.images import PictureHeader, read_header, read_picture, unsupported, write_picture
+from pellucid.images import Picture, PictureHeader, read_header, read_pages, unsupported, write_pages
 from pellucid.tasks.restore import Restorer
 
 
@@ -88,6 +88,7 @@ def restore_files(
     *,
     overwrite: bool,
     report: Callable[[FileProgress], None] = lambda _: None,
+    say: Callable[[Job, str], None] = lambda _, __: None,
 ) -> Iterator[Outcome]:
     """Restore files one after another; a failure is an outcome, and the others go on.
 
@@ -96,29 +97,52 @@ def restore_files(
         jobs: from `plan_jobs`.
         overwrite: replace targets that exist.
         report: called as the work proceeds.
+        say: called with every note once, as soon as it is known: what reading changes and the result's format cannot
+            hold before the work on a file begins.
     """
     for index, job in enumerate(jobs):
 
         def report_share(share: float, name: str = job.source.name, index: int = index) -> None:
             report(FileProgress(name, index + share, len(jobs)))
 
+        notes: dict[str, None] = {}  # a set that keeps the order
+
+        def note(sentences: Iterable[str], job: Job = job, notes: dict[str, None] = notes) -> None:
+            for sentence in sentences:
+                if sentence not in notes:
+                    notes[sentence] = None
+                    say(job, sentence)
+
         started = time.monotonic()
         report_share(0.0)
         try:
             header = read_header(job.source)
-            _refuse_early(job, header, overwrite)
+            note((*header.notes, *_refuse_early(job, header, overwrite)))
             restorer.check(header)
-            picture = read_picture(job.source)
-            lost = write_picture(restorer(picture, report_share), job.target, overwrite=overwrite)
-            yield Outcome(job=job, header=header, seconds=time.monotonic() - started, notes=(*picture.notes, *lost))
+            pages = _restored(restorer, job, header.pages, report_share, note)
+            note(write_pages(pages, job.target, overwrite=overwrite))
+            yield Outcome(job=job, header=header, seconds=time.monotonic() - started, notes=tuple(notes))
         except PellucidError as error:
             named = str(job.source) in str(error) or str(job.target) in str(error)
             yield Outcome(job=job, error=str(error) if named else f"{job.source}: {error}")
 
 
-def _refuse_early(job: Job, header: PictureHeader, overwrite: bool) -> None:
-    """Find before the work what would make writing fail after it."""
-    unsupported(header, job.target.suffix)
+def _restored(
+    restorer: Restorer,
+    job: Job,
+    count: int,
+    report: Callable[[float], None],
+    note: Callable[[Iterable[str]], None],
+) -> Iterator[Picture]:
+    """The pages of a file, each restored by itself when it is asked for."""
+    for index, picture in enumerate(read_pages(job.source)):
+        note((*picture.notes, *unsupported(picture, job.target.suffix)))
+        yield restorer(picture, lambda share, index=index: report((index + share) / count))
+
+
+def _refuse_early(job: Job, header: PictureHeader, overwrite: bool) -> tuple[str, ...]:
+    """Find before the work what would make writing fail after it; returns what the result's format cannot hold."""
+    sentences = unsupported(header, job.target.suffix)
     folder = job.target.parent
     try:
         os.lstat(job.target)
@@ -137,3 +161,4 @@ def _refuse_early(job: Job, header: PictureHeader, overwrite: bool) -> None:
         raise PellucidError(f"cannot write {job.target}: it is a link that leads back to itself")
     if exists and not overwrite:
         raise PellucidError(f"{job.target} exists; pass --overwrite to replace it")
+    return sentences

@@ -43,7 +43,7 @@ def default_memory() -> int:
 
 def picture_bytes(picture: Picture | PictureHeader) -> int:
     """Memory for a picture as floats, its result, and the integers read or written; alpha is kept beside."""
-    planes = picture.channels * (4 + 4 + picture.bit_depth // 8) + picture.has_alpha * (4 + 4)
+    planes = picture.channels * (4 + 4 + -(-picture.bit_depth // 8)) + picture.has_alpha * (4 + 4)
     return picture.width * picture.height * planes
 
 

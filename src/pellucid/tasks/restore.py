@@ -13,6 +13,8 @@ from pellucid import checkpoints
 from pellucid.errors import PellucidError, UsageError
 from pellucid.images import Picture, PictureHeader, read_header, read_picture
 from pellucid.images.tiles import plan_tiles, process_tiles
+from pellucid.images.view import change_rows, tile_of
+from pellucid.tasks.grey import as_colour, noise_level
 from pellucid.tasks.memory import default_memory, parse_memory, plan_tile
 from pellucid.tasks.weights import default_weights, find_weights
 
@@ -75,7 +77,7 @@ class Restorer:
         plan_tile(picture, self._kind, self.memory)
 
     def __call__(self, picture: Picture, report: Report = lambda _: None) -> Picture:
-        """Restore a picture; alpha, metadata and bit depth stay as they are.
+        """Restore a picture; alpha, metadata, bit depth and all that shows nothing stay as they are.
 
         Args:
             picture: of any size.
@@ -90,18 +92,23 @@ class Restorer:
         plan = plan_tiles(picture.height, picture.width, tile=tile.side, overlap=tile.overlap, multiple=multiple)
         restored = np.empty_like(picture.pixels)
         done, total = 0, len(plan.rows) * len(plan.columns)
+        grey_in_colour = picture.channels < self._kind.channels
+        level = noise_level(picture) if grey_in_colour else 0.0
 
         def process(rows: slice, columns: slice) -> NDArray[np.float32]:
             nonlocal done
-            result = self._restore_tile(picture.pixels[rows, columns])
+            tile = tile_of(picture, rows, columns)
+            if grey_in_colour:
+                colour = as_colour(tile, level, rows, columns)
+                result = tile + (self._restore_tile(colour) - colour).mean(2, keepdims=True)
+            else:
+                result = self._restore_tile(tile)
             done += 1
             report(done / total)
             return result
 
-        strength = np.float32(self.options.strength)
-        for rows, values in process_tiles(plan, process):
-            source = picture.pixels[rows]
-            restored[rows] = np.clip(source + strength * (values - source), 0, 1)
+        for rows, answer in process_tiles(plan, process):
+            change_rows(picture, rows, answer, self.options.strength, out=restored[rows])
         return replace(picture, pixels=restored)
 
     def _restore_tile(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -119,18 +126,14 @@ class Restorer:
 
     @torch.inference_mode()
     def _run(self, network: torch.nn.Module, tile: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Fit the channels of the picture to those of the network: colour by plane, or grey repeated and averaged."""
+        """The network on (H, W, C); one for grey takes colour plane by plane."""
         dtype = next(network.parameters()).dtype
         white = self._kind.white
         image_BCHW = torch.from_numpy(tile).permute(2, 0, 1).unsqueeze(0).to(self._device, dtype) * white
-        picture_channels, network_channels = tile.shape[2], self._kind.channels
-        if picture_channels == network_channels:
+        if tile.shape[2] == self._kind.channels:
             restored = network(image_BCHW)
-        elif network_channels == 1:
-            restored = network(image_BCHW.transpose(0, 1)).transpose(0, 1)
         else:
-            grey_as_colour = image_BCHW.expand(-1, network_channels, -1, -1)
-            restored = image_BCHW + (network(grey_as_colour) - grey_as_colour).mean(1, keepdim=True)
+            restored = network(image_BCHW.transpose(0, 1)).transpose(0, 1)
         return (restored[0].permute(1, 2, 0).float() / white).cpu().numpy()
 
 
