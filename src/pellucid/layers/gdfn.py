@@ -36,15 +36,16 @@ class GDFN(nn.Module):
         self.project = nn.Conv2d(hidden, channels, 1, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        if worth_striping(x, self.expand.weight) and why_not(x, self.expand.weight) is None:
-            return self._in_stripes(x, None)
-        return self._gate(x)
+        return self._in_stripes(x, None) if self._records_nothing(x, self) else self._gate(x)
 
     def residual(self, x: Tensor, norm: nn.Module) -> Tensor:
         """Compute x + GDFN(norm(x)), normalised and added stripe by stripe; the norm must work on each pixel alone."""
-        if worth_striping(x, self.expand.weight) and why_not(x, self.expand.weight) is None:
-            return self._in_stripes(x, norm)
-        return self._gate(norm(x)).add_(x)
+        return self._in_stripes(x, norm) if self._records_nothing(x, self, norm) else self._gate(norm(x)).add_(x)
+
+    def _records_nothing(self, x: Tensor, *modules: nn.Module) -> bool:
+        """Whether rows of the result may be written into memory that is there already."""
+        parameters = (parameter for module in modules for parameter in module.parameters())
+        return worth_striping(x, *parameters) and why_not(x, self.expand.weight) is None
 
     def _gate(self, x: Tensor) -> Tensor:
         (w1, w2), (b1, b2) = _halves(self.expand)
@@ -53,14 +54,15 @@ class GDFN(nn.Module):
         return self.project(gated_depthwise(t1, t2, w1, w2, b1, b2).permute(0, 3, 1, 2))
 
     def _in_stripes(self, x: Tensor, norm: nn.Module | None) -> Tensor:
-        B, C, H, W = x.shape
+        B, _, H, W = x.shape
         weights = _StripeWeights.of(self, pixels=B * H * W)
         out = torch.empty_like(x, memory_format=torch.channels_last)
         per_row = W * weights.project.shape[1]
-        together = len(list(row_stripes(H, B * per_row, reach=1))) == 1  # else one by one: their rows do not adjoin
-        for picture, result in zip(x.split(B if together else 1), out.split(B if together else 1), strict=True):
-            for stripe in row_stripes(H, per_row, reach=1):
-                weights.gate(picture, norm, stripe, result)
+        together = B if len(list(row_stripes(H, B * per_row, reach=1))) == 1 else 1  # a batch's rows do not adjoin
+        for first in range(0, B, together):
+            pictures = slice(first, first + together)
+            for stripe in row_stripes(H, together * per_row, reach=1):
+                weights.gate(x[pictures], norm, stripe, out[pictures])
         return out
 
 

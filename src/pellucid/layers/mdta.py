@@ -50,7 +50,7 @@ class MDTA(nn.Module):
     def _survey(self, y: Tensor, norm: nn.Module | None) -> tuple[GramStatistics, Tensor]:
         """Sum over queries and keys, and collect values, (B, H, W, C), in stripes where that is possible."""
         B, C, H, W = y.shape
-        stripes = list(row_stripes(H, B * W * C, reach=1)) if worth_striping(y, self.temperature) else []
+        stripes = list(row_stripes(H, B * W * C, reach=1)) if worth_striping(y, *self.parameters()) else []
         if len(stripes) <= 2:  # two would spare little memory, and copy the values
             q, k, v = self._mixed(y, norm).chunk(3, dim=-1)
             return gram_statistics(q, k, self.temperature.numel()), v
@@ -66,7 +66,7 @@ class MDTA(nn.Module):
     def _mixed(self, y: Tensor, norm: nn.Module | None) -> Tensor:
         """Compute q, k and v, dw3×3(1×1(norm(y))), as (B, H, W, 3C)."""
         y = y if norm is None else norm(y)
-        if worth_striping(y, self.temperature) and why_not(y, self.qkv.weight) is None:
+        if worth_striping(y, *self.parameters()) and why_not(y, self.qkv.weight) is None:
             t = pixel_product(y.permute(0, 2, 3, 1), self.qkv.weight.flatten(1), self.qkv.bias).permute(0, 3, 1, 2)
         else:
             t = self.qkv(y)

@@ -2,8 +2,8 @@
 
     conv1×1(x; W, b)_n = W x_n + b     for each pixel n,     so with the pixels as rows, X Wᵀ + b
 
-The product takes its operands as they lie in memory and needs no room beside the result, where a convolution arranges its
-weights anew at each call and always allocates.
+The product takes its operands as they lie in memory and needs no room beside the result; a convolution arranges its
+weights anew at each call, and always allocates.
 """
 
 import torch
@@ -23,5 +23,8 @@ def pixel_product(x: Tensor, weight: Tensor, bias: Tensor | None = None, out: Te
     """Multiply every pixel of x, (B, H, W, C), by a matrix (C_out, C), into `out` if given; no gradient then."""
     pixels = x.reshape(-1, x.shape[-1])
     into = None if out is None else out.view(-1, out.shape[-1])
-    product = torch.mm(pixels, weight.t(), out=into) if bias is None else torch.addmm(bias, pixels, weight.t(), out=into)
+    if bias is None:
+        product = torch.mm(pixels, weight.t(), out=into)
+    else:
+        product = torch.addmm(bias, pixels, weight.t(), out=into)
     return product.view(*x.shape[:-1], -1)

@@ -36,7 +36,7 @@ class GramStatistics(NamedTuple):
 
 def gram_statistics(q: Tensor, k: Tensor, heads: int) -> GramStatistics:
     """Sum over the pixels of q and k, each (B, H, W, C), at least in float32."""
-    B, H, W, C = q.shape
+    B, H, _, C = q.shape
     dtype = torch.promote_types(q.dtype, torch.float32)
     q, k = q.to(dtype), k.to(dtype)
     # Summed part by part: a thread's rows then stay in its cache from one operation to the next.
