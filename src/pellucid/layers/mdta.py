@@ -1,13 +1,11 @@
 """Multi-Dconv head transposed attention."""
 
-from collections.abc import Iterable
-
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from pellucid.ops.channel_attention import GramStatistics, apply_matrix, folded_matrix, gram_statistics
-from pellucid.ops.row_stripes import RowStripe, row_stripes, whole_picture, worth_striping
+from pellucid.ops.pixel_product import pixel_product, why_not
+from pellucid.ops.row_stripes import RowStripe, row_stripes, worth_striping
 
 
 class MDTA(nn.Module):
@@ -38,29 +36,38 @@ class MDTA(nn.Module):
         self.project = nn.Conv2d(channels, channels, 1, bias=bias)
 
     def forward(self, y: Tensor) -> Tensor:
-        statistics = GramStatistics.total([self._statistics(y, stripe) for stripe in self._stripes(y)])
+        return self._attend(y, None)
+
+    def residual(self, x: Tensor, norm: nn.Module) -> Tensor:
+        """Compute x + MDTA(norm(x)), normalised stripe by stripe; the norm must work on each pixel alone."""
+        return self._attend(x, norm).add_(x)
+
+    def _attend(self, y: Tensor, norm: nn.Module | None) -> Tensor:
+        statistics, values = self._survey(y, norm)
         matrix = folded_matrix(statistics, self.temperature, self.project.weight.flatten(1))
-        return apply_matrix(matrix, self._values(y), self.project.bias).permute(0, 3, 1, 2)
+        return apply_matrix(matrix, values, self.project.bias).permute(0, 3, 1, 2)
 
-    def _stripes(self, y: Tensor) -> Iterable[RowStripe]:
-        """Stripes in which queries and keys are summed, so that they are never held whole."""
+    def _survey(self, y: Tensor, norm: nn.Module | None) -> tuple[GramStatistics, Tensor]:
+        """Sum over queries and keys, and collect values, (B, H, W, C), in stripes where that is possible."""
         B, C, H, W = y.shape
-        if worth_striping(y, self.temperature):
-            return row_stripes(H, B * W * 2 * C, reach=1)
-        return [whole_picture(H)]
+        stripes = list(row_stripes(H, B * W * C, reach=1)) if worth_striping(y, *self.parameters()) else []
+        if len(stripes) <= 2:  # two would spare little memory, and copy the values
+            q, k, v = self._mixed(y, norm).chunk(3, dim=-1)
+            return gram_statistics(q, k, self.temperature.numel()), v
+        values = y.new_empty(B, H, W, C)
+        parts = [self._survey_stripe(y, norm, stripe, values[:, stripe.rows]) for stripe in stripes]
+        return GramStatistics.total(parts), values
 
-    def _statistics(self, y: Tensor, stripe: RowStripe) -> GramStatistics:
-        qk = self._mixed(y[:, :, stripe.read], slice(0, 2 * y.shape[1]))[:, stripe.wanted]
-        q, k = qk.chunk(2, dim=-1)
+    def _survey_stripe(self, y: Tensor, norm: nn.Module | None, stripe: RowStripe, values: Tensor) -> GramStatistics:
+        q, k, v = self._mixed(y[:, :, stripe.read], norm)[:, stripe.wanted].chunk(3, dim=-1)
+        values.copy_(v)
         return gram_statistics(q, k, self.temperature.numel())
 
-    def _values(self, y: Tensor) -> Tensor:
-        return self._mixed(y, slice(2 * y.shape[1], 3 * y.shape[1]))
-
-    def _mixed(self, y: Tensor, rows: slice) -> Tensor:
-        """Compute some of the channels of dw3×3(1×1(y)), as (B, H, W, channels)."""
-        qkv_bias = None if self.qkv.bias is None else self.qkv.bias[rows]
-        depthwise_bias = None if self.depthwise.bias is None else self.depthwise.bias[rows]
-        t = F.conv2d(y, self.qkv.weight[rows], qkv_bias)
-        t = F.conv2d(t, self.depthwise.weight[rows], depthwise_bias, padding=1, groups=t.shape[1])
-        return t.permute(0, 2, 3, 1)
+    def _mixed(self, y: Tensor, norm: nn.Module | None) -> Tensor:
+        """Compute q, k and v, dw3×3(1×1(norm(y))), as (B, H, W, 3C)."""
+        y = y if norm is None else norm(y)
+        if worth_striping(y, *self.parameters()) and why_not(y, self.qkv.weight) is None:
+            t = pixel_product(y.permute(0, 2, 3, 1), self.qkv.weight.flatten(1), self.qkv.bias).permute(0, 3, 1, 2)
+        else:
+            t = self.qkv(y)
+        return self.depthwise(t).permute(0, 2, 3, 1)

@@ -107,8 +107,8 @@ class RestormerBlock(nn.Module):
         self.feedforward = GDFN(channels, int(channels * config.expansion), config.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.attention(self.norm1(x)).add_(x)
-        return self.feedforward(self.norm2(x)).add_(x)
+        x = self.attention.residual(x, self.norm1)
+        return self.feedforward.residual(x, self.norm2)
 
 
 class Restormer(nn.Module):

@@ -14,9 +14,11 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+
+from pellucid.ops.pixel_product import pixel_product
 
 _EPSILON = 1e-12
+_MOST_PARTS = 32
 
 
 class GramStatistics(NamedTuple):
@@ -34,13 +36,16 @@ class GramStatistics(NamedTuple):
 
 def gram_statistics(q: Tensor, k: Tensor, heads: int) -> GramStatistics:
     """Sum over the pixels of q and k, each (B, H, W, C), at least in float32."""
-    B, _, _, C = q.shape
+    B, H, _, C = q.shape
     dtype = torch.promote_types(q.dtype, torch.float32)
-    q, k = q.flatten(1, 2).to(dtype), k.flatten(1, 2).to(dtype)  # B N C
+    q, k = q.to(dtype), k.to(dtype)
+    # Summed part by part: a thread's rows then stay in its cache from one operation to the next.
+    energies = (t.square().sum(2).sum(1).view(B, heads, C // heads) for t in (q, k))
     per_head = [slice(start, start + C // heads) for start in range(0, C, C // heads)]
+    parts = max(divisor for divisor in range(1, _MOST_PARTS + 1) if H % divisor == 0)
+    q, k = (t.reshape(B * parts, -1, C) for t in (q, k))  # B·parts N/parts C
     gram = torch.stack([q[..., head].transpose(1, 2) @ k[..., head] for head in per_head], dim=1)
-    shape = (B, heads, C // heads)
-    return GramStatistics(gram, q.square().sum(1).view(shape), k.square().sum(1).view(shape))
+    return GramStatistics(gram.view(B, parts, *gram.shape[1:]).sum(1), *energies)
 
 
 def folded_matrix(statistics: GramStatistics, temperature: Tensor, projection: Tensor) -> Tensor:
@@ -58,8 +63,8 @@ def apply_matrix(matrix: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
     """Multiply every pixel of v, (B, H, W, C), by its picture's matrix (B, C, C)."""
     B, H, W, _ = v.shape
     matrix = matrix.to(v.dtype)
-    if B == 1:  # as a 1×1 convolution, which is somewhat faster than the product
-        return F.conv2d(v.permute(0, 3, 1, 2), matrix[0, :, :, None, None], bias).permute(0, 2, 3, 1)
+    if B == 1:
+        return pixel_product(v, matrix[0], bias)
     pixels, matrix_t = v.flatten(1, 2), matrix.transpose(1, 2)
     out = pixels @ matrix_t if bias is None else torch.baddbmm(bias, pixels, matrix_t)
     return out.view(B, H, W, -1)
