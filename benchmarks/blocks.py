@@ -17,8 +17,16 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from pellucid.cli.process import keep_freed_memory
-from pellucid.layers import FSAS, MDTA, AttnConv, CloAttention, CrossMaskedAttention, GlobalFilter, MaskedWindowAttention
-from pellucid.layers import MixedAttention
+from pellucid.layers import (
+    FSAS,
+    MDTA,
+    AttnConv,
+    CloAttention,
+    CrossMaskedAttention,
+    GlobalFilter,
+    MaskedWindowAttention,
+    MixedAttention,
+)
 from timing import extra_peak_bytes, time_in_turn
 
 CHANNELS, SIDE = 48, 128
@@ -88,8 +96,8 @@ def multiply_accumulates(name: str) -> int:
         return 2 * out_val.numel() * weight[0].numel()
 
     for formula in (fused, fused_with_operand):
-        formula._get_raw = True  # noqa: SLF001 - torch's mark for formulas that take tensors instead of shapes
-    convolve = torch.ops.mkldnn._convolution_pointwise  # noqa: SLF001 - see ops/gated_depthwise
+        formula._get_raw = True
+    convolve = torch.ops.mkldnn._convolution_pointwise
     mapping = {convolve.default: fused, convolve.binary: fused_with_operand}
     with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=mapping) as counter:
         built(name)(random_input())

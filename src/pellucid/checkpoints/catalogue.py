@@ -9,13 +9,13 @@ from pellucid.checkpoints.system import System
 SYSTEMS: Mapping[str, System] = MappingProxyType(
     {
         "fftformer": fftformer.SYSTEM,
-        "grl": grl.SYSTEM,
         "restormer": restormer.SYSTEM,
         "tbsn": tbsn.SYSTEM,
         "tbsn-unet": tbsn_unet.SYSTEM,
-        "cloformer": cloformer.SYSTEM,
         "gfnet": gfnet.SYSTEM,
         "gfnet-h": gfnet_h.SYSTEM,
         "catnet": catnet.SYSTEM,
+        "grl": grl.SYSTEM,
+        "cloformer": cloformer.SYSTEM,
     }
 )

@@ -42,7 +42,8 @@ class GFNetConfig:
     layer_scale: float | None = None
 
     def __post_init__(self) -> None:
-        sizes = (self.in_channels, self.classes + 1, self.image_size, self.patch_size, self.width, self.depth)
+        classes = () if self.classes == 0 else (self.classes,)
+        sizes = (self.in_channels, *classes, self.image_size, self.patch_size, self.width, self.depth)
         if not all(type(size) is int and 1 <= size <= _LARGEST_SIZE for size in sizes) or self.depth > _MOST_BLOCKS:
             raise ValueError(f"sizes must be whole numbers from 1 to {_LARGEST_SIZE}, and depth {_MOST_BLOCKS} at most")
         if not 1 <= self.grid <= _LARGEST_GRID:

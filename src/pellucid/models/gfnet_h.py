@@ -42,7 +42,8 @@ class GFNetHConfig:
     layer_scale: float | None = 1e-5
 
     def __post_init__(self) -> None:
-        sizes = (self.in_channels, self.classes + 1, self.image_size, self.patch_size, *self.widths, *self.depths)
+        classes = () if self.classes == 0 else (self.classes,)
+        sizes = (self.in_channels, *classes, self.image_size, self.patch_size, *self.widths, *self.depths)
         if not all(type(size) is int and 1 <= size <= _LARGEST_SIZE for size in sizes):
             raise ValueError(f"sizes, widths and depths must be whole numbers from 1 to {_LARGEST_SIZE}")
         if not len(self.widths) == len(self.depths) == len(self.mlp_ratios):
