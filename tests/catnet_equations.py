@@ -213,9 +213,9 @@ def random_values(names_and_shapes: State, generator: torch.Generator) -> dict[s
     return state
 
 
-SEED = 65  # of the first state whose dilated masks are neither empty nor full in any iteration
+SEED = 1  # of the first state whose dilated masks are neither empty nor full in any iteration
 LITTLE: dict[str, Any] = {
-    "blocks": (2, 1, 1, 2), "features": 64, "channels": 12, "iterations": 3, "key_channels": 4,
+    "blocks": (1, 1, 1, 2), "features": 64, "channels": 12, "iterations": 2, "key_channels": 4,
 }  # fmt: skip
 
 

@@ -177,6 +177,7 @@ NETWORKS = (
         result=lambda H, W: (6, H, W),
     ),
 )
+# Recorded by tests/catnet_equations.py from equations of our own, as the authors released no weights.
 CHECKPOINTS = (CheckpointRow(name="catnet_little", system="catnet"),)
 PUBLIC = {
     "pellucid.layers": ["CMAT", "MIFE", "CrossMaskedAttention", "DilatedResNet", "PrototypeHead"],

@@ -202,6 +202,13 @@ def test_layers_that_cannot_be_are_refused(make: Any) -> None:
         make()
 
 
+@pytest.mark.parametrize(("x", "source"), [((3, 6, 4, 4), (2, 6, 4, 4)), ((2, 6, 4, 4), (2, 5, 4, 4))])
+def test_batches_that_are_no_multiples_are_refused(x: tuple[int, ...], source: tuple[int, ...]) -> None:
+    """Stacking six rows of two pictures out of three would not fail by itself."""
+    with pytest.raises(ValueError, match="multiple"):
+        CrossMaskedAttention(6)(torch.ones(x), torch.ones(source), torch.ones(x[0], 1, 4, 4))
+
+
 @pytest.mark.parametrize(
     ("support", "query", "mask"),
     [((3, 6, 4, 4), (2, 6, 4, 4), (3, 1, 4, 4)), ((2, 6, 4, 4), (2, 5, 4, 4), (2, 1, 4, 4)),

@@ -114,6 +114,14 @@ def test_the_same_shot_twice_is_one_shot() -> None:
     assert_close(twice, network(support, masks, query))
 
 
+def test_a_support_picture_encoded_once_serves_every_query() -> None:
+    network, (support, masks, queries) = _tiny(), _episode(batch=3, shots=1)
+    F_s, M_s = network.encode(support[0]), masks[0][:, None]
+    for query in queries.split(1):
+        expected = network.refine(support[:1], masks[:1], query)[-1].foreground
+        assert_close(network.refine_features(F_s, M_s, network.encode(query))[-1].foreground, expected)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (8, 8), (17, 64)])
 def test_any_size_is_segmented_and_the_support_may_have_another(size: tuple[int, int]) -> None:
     network = _tiny()

@@ -41,6 +41,7 @@ class CrossMaskedAttention(nn.Module):
         self.key_value = nn.Conv2d(channels, self.key_channels + channels, 1)
 
     def forward(self, x: Tensor, source: Tensor, mask: Tensor) -> Tensor:
+        _check_batches(x, source)
         B, D = min(x.shape[0], source.shape[0]), self.key_channels
         resized = nearest(mask.detach(), x if self.mask_mode == "rows" else source)
         q, kv, m = (stacked(t, B) for t in (self.query(x), self.key_value(source), resized))
@@ -128,6 +129,16 @@ class CMAT(nn.Module):
         masks = (support_mask, query_mask) if self.mask_mode == "rows" else (query_mask, support_mask)
         X_s, X_q = self.within[0](support), self.within[-1](query)
         return self.across[0](X_s, X_q, masks[0]), self.across[-1](X_q, X_s, masks[1])
+
+
+def _check_batches(x: Tensor, source: Tensor) -> None:
+    """Check that one batch is a multiple of the other, since pictures are stacked and could be mixed up silently."""
+    small, large = sorted((x.shape[0], source.shape[0]))
+    if x.ndim != 4 or source.ndim != 4 or x.shape[1] != source.shape[1] or large % small:
+        raise ValueError(
+            "x and source must be (B, C, H, W) with one C, and one batch a multiple of the other, "
+            f"not {tuple(x.shape)}, {tuple(source.shape)}"
+        )
 
 
 def _mlp(channels: int) -> nn.Sequential:

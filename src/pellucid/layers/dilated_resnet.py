@@ -66,9 +66,6 @@ class DilatedResNet(nn.Module):
             channels = _EXPANSION * inner
             others = (_Bottleneck(channels, inner, 1, dilations[1]) for _ in range(count - 1))
             self.stages.append(nn.Sequential(first, *others))
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.stem_norm(self.stem(x)), inplace=True)

@@ -148,10 +148,26 @@ class CATNet(nn.Module):
             support, support_masks, query: as for `forward`.
             iterations: how many of the N to run; all by default.
         """
-        N = self.config.iterations if iterations is None else iterations
-        self._check(support, support_masks, query, N)
+        _check(support, support_masks, query)
         M_s = support_masks.flatten(0, 1).unsqueeze(1)  # B·K 1 H W
-        F_s, F_q = (self.reduce(self.encoder(_channels_last(x))) for x in (support.flatten(0, 1), query))
+        return self.refine_features(self.encode(support.flatten(0, 1)), M_s, self.encode(query), iterations)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Return 1×1(φ(images)): (B, 3, H, W) → (B, C, h, w)."""
+        return self.reduce(self.encoder(images.contiguous(memory_format=torch.channels_last)))
+
+    def refine_features(self, F_s: Tensor, M_s: Tensor, F_q: Tensor, iterations: int | None = None) -> list[Refinement]:
+        """Do what `refine` does with pictures encoded before, as one support picture serves many queries.
+
+        Args:
+            F_s: features of the shots, (B·K, C, h, w), those of an episode next to each other.
+            M_s: their masks, (B·K, 1, H, W).
+            F_q: features of the queries, (B, C, h', w').
+            iterations: how many of the N to run; all by default.
+        """
+        N = self.config.iterations if iterations is None else iterations
+        if not 1 <= N <= self.config.iterations:
+            raise ValueError(f"there are 1 to {self.config.iterations} iterations, not {N}")
         states = [Refinement(*self.mife(F_s, F_q, M_s))]
         for cmat in self.cmats[:N]:
             F_s, F_q, rho = states[-1]
@@ -164,16 +180,11 @@ class CATNet(nn.Module):
         enlarged = F.interpolate(foreground, size, mode="bilinear", align_corners=True)
         return torch.cat([1 - enlarged, enlarged], dim=1)
 
-    def _check(self, support: Tensor, support_masks: Tensor, query: Tensor, iterations: int) -> None:
-        fits = support.ndim == 5 and query.ndim == 4 and support.shape[0] == query.shape[0]
-        if not fits or support_masks.shape != (*support.shape[:2], *support.shape[3:]):
-            raise ValueError(
-                "support, masks and query must be (B, K, 3, H, W), (B, K, H, W) and (B, 3, H', W'), "
-                f"not {tuple(support.shape)}, {tuple(support_masks.shape)}, {tuple(query.shape)}"
-            )
-        if not 1 <= iterations <= self.config.iterations:
-            raise ValueError(f"there are 1 to {self.config.iterations} iterations, not {iterations}")
 
-
-def _channels_last(x: Tensor) -> Tensor:
-    return x.contiguous(memory_format=torch.channels_last)
+def _check(support: Tensor, support_masks: Tensor, query: Tensor) -> None:
+    fits = support.ndim == 5 and query.ndim == 4 and support.shape[0] == query.shape[0]
+    if not fits or support_masks.shape != (*support.shape[:2], *support.shape[3:]):
+        raise ValueError(
+            "support, masks and query must be (B, K, 3, H, W), (B, K, H, W) and (B, 3, H', W'), "
+            f"not {tuple(support.shape)}, {tuple(support_masks.shape)}, {tuple(query.shape)}"
+        )
