@@ -66,7 +66,8 @@ def _why_not_remember(x: Tensor, weight: Tensor) -> str | None:
 class _LastPacked:
     """The filter as it was last arranged, until the weight or the size of the grid is another.
 
-    It holds on to the weight's storage, so that no later weight can lie at the same address; a copy starts empty.
+    It holds on to the weight's storage, so that no later weight can lie at the same address; a copy starts empty. What
+    is written through `.data` torch itself does not notice, nor does this.
     """
 
     def __init__(self) -> None:
