@@ -108,7 +108,7 @@ NETWORKS = (
     ),
     ModuleRow(
         name="TBSNUNet",
-        make=lambda: TBSNUNet(TBSNUNetConfig(width=4)),
+        make=lambda: TBSNUNet(TBSNUNetConfig(width=24)),  # through 18 convolutions, rounding scatters at few channels
         channels=3,
         result=lambda H, W: (3, H, W),
     ),

@@ -1,5 +1,7 @@
 """Grouped channel-wise self-attention."""
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -47,29 +49,20 @@ class GroupedChannelAttention(nn.Module):
     def _attend(self, y: Tensor, lattices: int) -> Tensor:
         """Attend in pictures that are given as so many lattices each: 1, the picture itself, or 4."""
         dilation = 1 if lattices == 4 else 2
-        stripes = self._stripes(y, dilation)
-        of_lattices = GramStatistics.total([self._statistics(y, stripe, dilation) for stripe in stripes])
+        parts = [self._statistics(y, stripe, dilation) for stripe in self._stripes(y, dilation)]
+        of_lattices = GramStatistics.total(parts)
         statistics = GramStatistics(*(t.view(-1, lattices, *t.shape[1:]).sum(1) for t in of_lattices))
         matrix = folded_matrix(statistics, self.temperature, self.project.weight.flatten(1))
-        if len(stripes) == 1:
-            return self._values(matrix, y, lattices, dilation)
-        out = torch.empty_like(y)
-        for stripe in stripes:
-            out[:, :, stripe.rows] = self._values(matrix, y[:, :, stripe.read], lattices, dilation)[:, :, stripe.wanted]
-        return out
+        v = self._mixed(y, slice(2 * y.shape[1], 3 * y.shape[1]), dilation)
+        B, h, w, C = v.shape
+        of_picture = v.reshape(B // lattices, lattices * h, w, C)  # one lattice below another: pixels in any order
+        return apply_matrix(matrix, of_picture, self.project.bias).reshape(B, h, w, C).permute(0, 3, 1, 2)
 
-    def _values(self, matrix: Tensor, y: Tensor, lattices: int, dilation: int) -> Tensor:
-        """Multiply the values of some rows by their picture's matrix."""
-        C = y.shape[1]
-        v = self._mixed(y, slice(2 * C, 3 * C), dilation)
-        of_pictures = v.reshape(-1, lattices * v.shape[1], *v.shape[2:])  # one lattice below another
-        return apply_matrix(matrix, of_pictures, self.project.bias).reshape(v.shape).permute(0, 3, 1, 2)
-
-    def _stripes(self, y: Tensor, dilation: int) -> list[RowStripe]:
-        """Stripes in which queries, keys and values are computed, so that they are never held whole."""
+    def _stripes(self, y: Tensor, dilation: int) -> Iterable[RowStripe]:
+        """Stripes in which queries and keys are summed, so that they are never held whole."""
         B, C, H, W = y.shape
         if worth_striping(y, self.temperature):
-            return list(row_stripes(H, B * W * 2 * C, reach=dilation))
+            return row_stripes(H, B * W * 2 * C, reach=dilation)
         return [whole_picture(H)]
 
     def _statistics(self, y: Tensor, stripe: RowStripe, dilation: int) -> GramStatistics:

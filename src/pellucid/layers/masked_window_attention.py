@@ -1,14 +1,11 @@
 """Masked window self-attention."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pellucid.ops.lattices import group_lattices, split_lattices
+from pellucid.ops.lattices import group_lattices, join_lattices, split_lattices
 from pellucid.ops.masked_window_attention import check_blind_spot, lattice_window_attention
-from pellucid.ops.row_stripes import row_stripes, worth_striping
 
 
 class MaskedWindowAttention(nn.Module):
@@ -54,49 +51,32 @@ class MaskedWindowAttention(nn.Module):
         self.project = nn.Conv2d(inner, channels, 1, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._attend(x, split_lattices, self.window, self.reach)
+        H, W = x.shape[-2:]
+        qkv = self._bordered_projection(x, self.window, self.reach)
+        y = join_lattices(self._attend(split_lattices(qkv), self.reach // 2))
+        return self.project(y.permute(0, 3, 1, 2)[..., :H, :W])
 
     def on_lattices(self, x: Tensor) -> Tensor:
         """Compute the same of lattices, (4B, C, h, w), as `to_lattices` stacks them."""
-        return self._attend(x, group_lattices, self.window // 2, self.reach // 2)
+        h, w = x.shape[-2:]
+        qkv = self._bordered_projection(x, self.window // 2, self.reach // 2)
+        y = self._attend(group_lattices(qkv), self.reach // 2).flatten(0, 2)
+        return self.project(y.permute(0, 3, 1, 2)[..., :h, :w])
 
-    def _attend(self, x: Tensor, lattices: Callable[[Tensor], Tensor], window: int, reach: int) -> Tensor:
-        """Attend in every window of x, some rows of windows at a time.
+    def _attend(self, qkv: Tensor, border: int) -> Tensor:
+        """Attend on lattices (B, 2, 2, h, w, 3hd) that have a border."""
+        inner = self.project.in_channels
+        rows, columns = (slice(border, side - border) for side in qkv.shape[3:5])
+        q, kv = qkv[:, :, :, rows, columns, :inner], qkv[..., inner:]
+        return lattice_window_attention(q, kv, self.height, self.width)
 
-        `lattices` views (B, H, W, C) as (B, 2, 2, h, w, C); window and reach are in pixels of x.
-        """
-        B, _, H, W = x.shape
-        y = x.new_empty(B, H + -H % window, W + -W % window, self.project.in_channels)
-        for rows in self._stripes(x, y.shape[1], window, reach):
-            attended = self._attend_rows(x, rows, lattices, reach, reach - W + y.shape[2])
-            lattices(y[:, rows]).view(attended.shape).copy_(attended)
-        return self.project(y.permute(0, 3, 1, 2)[..., :H, :W])
-
-    def _stripes(self, x: Tensor, height: int, window: int, reach: int) -> list[slice]:
-        """Rows of whole windows, so few that the keys gathered for them stay in the cache."""
-        if not worth_striping(x, *self.parameters()):
-            return [slice(0, height)]
-        B, _, _, W = x.shape
-        gathered = B * W * self.qkv.out_channels * (window + 2 * reach) ** 2 // window**2  # values a row of pixels
-        step = max(window, next(row_stripes(height, gathered, reach)).rows.stop // window * window)
-        return [slice(start, min(start + step, height)) for start in range(0, height, step)]
-
-    def _attend_rows(
-        self, x: Tensor, rows: slice, lattices: Callable[[Tensor], Tensor], reach: int, right: int
-    ) -> Tensor:
-        """Attend in the windows of some rows; `right` is how far keys reach beyond the picture's right side."""
-        inner, border = self.project.in_channels, self.reach // 2
-        read = slice(max(rows.start - reach, 0), min(rows.stop + reach, x.shape[2]))
-        top, bottom = read.start - rows.start + reach, rows.stop + reach - read.stop
-        qkv = lattices(self._bordered_projection(x[:, :, read], (reach, right, top, bottom)))
-        q = qkv[:, :, :, border : qkv.shape[3] - border, border : qkv.shape[4] - border, :inner]
-        return lattice_window_attention(q, qkv[..., inner:], self.height, self.width)
-
-    def _bordered_projection(self, x: Tensor, border: tuple[int, int, int, int]) -> Tensor:
-        """Return q, k, v as (B, H, W, 3hd) with so many columns and rows of zeros left, right, above and below."""
-        left, right, top, bottom = border
-        if self.qkv.bias is None:  # zeros project to zeros, and the convolution pads without a copy
-            t, border = F.conv2d(x, self.qkv.weight, padding=(0, left)), (0, right - left, top, bottom)
-        else:
-            t = self.qkv(x)
-        return (F.pad(t, border) if any(border) else t).permute(0, 2, 3, 1)
+    def _bordered_projection(self, x: Tensor, multiple: int, border: int) -> Tensor:
+        """Return q, k, v as (B, H, W, 3hd), padded to a multiple of the window and then with a border of zeros."""
+        H, W = x.shape[-2:]
+        bottom, right = -H % multiple, -W % multiple
+        if self.qkv.bias is not None:
+            t = F.pad(self.qkv(x), (border, right + border, border, bottom + border))
+        else:  # zeros project to zeros, and the convolution pads without a copy
+            x = F.pad(x, (0, right, 0, bottom)) if bottom or right else x
+            t = F.conv2d(x, self.qkv.weight, padding=border)
+        return t.permute(0, 2, 3, 1)

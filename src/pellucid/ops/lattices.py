@@ -33,5 +33,5 @@ def group_lattices(x: Tensor) -> Tensor:
 
 
 def join_lattices(x: Tensor) -> Tensor:
-    """Return (B, 2h, 2w, C) from lattices (B, 2, 2, h, w, C)."""
+    """Return (B, 2h, 2w, C) from lattices (B, 2, 2, h, w, C), without a copy where they were split from one tensor."""
     return x.permute(0, 3, 1, 4, 2, 5).flatten(3, 4).flatten(1, 2)

@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pellucid.ops.lattices import split_lattices
+from pellucid.ops.lattices import join_lattices, split_lattices
+from pellucid.ops.row_stripes import row_stripes, worth_striping
 
 
 def lattice_window_attention(q: Tensor, kv: Tensor, height: Tensor, width: Tensor) -> Tensor:
-    """Attend on lattices.
+    """Attend on lattices, in stripes of windows where no gradient is recorded.
 
     Args:
         q: (B, 2, 2, h, w, C), with h and w multiples of the side of a window on a lattice.
@@ -25,22 +26,24 @@ def lattice_window_attention(q: Tensor, kv: Tensor, height: Tensor, width: Tenso
         height, width: H and W, (2o − 1, d).
 
     Returns:
-        (B, 2, 2, U, s, V, s, C) for windows of s × s: lattices (B, 2, 2, h, w, C) can be viewed in this shape, so that
-        one copy puts the windows back into a picture, whatever the memory order of its lattices.
+        (B, 2, 2, h, w, C), in the memory order of q.
     """
-    B, _, _, rows, columns, C = q.shape
-    d, overlap = height.shape[1], (height.shape[0] + 1) // 4
-    window = overlap - (kv.shape[3] - rows)  # sides on a lattice
-    positions = _position_vectors(height, width, window, overlap).to(q.dtype)
-    # Axes: n windows of all lattices, places i and j in a window of queries and of keys, h heads, d channels
-    q = _windows(q, window, window).view(-1, window**2, C // d, d)  # n i h d
-    kv = _windows(kv, overlap, window).view(-1, overlap**2, 2, C // d, d)  # n j 2 h d
-    by_place = q.flatten(1, 2).transpose(0, 1)  # (i h) n d
-    bias = torch.bmm(by_place, positions.repeat_interleave(C // d, 0))  # (i h) n j
-    bias = bias.view(window**2, C // d, -1, overlap**2).permute(2, 1, 0, 3)  # n h i j
-    k, v = kv.permute(2, 0, 3, 1, 4).unbind(0)  # n h j d
-    y = F.scaled_dot_product_attention(q.transpose(1, 2), k, v, attn_mask=bias).transpose(1, 2)
-    return y.reshape(B, 2, 2, rows // window, columns // window, window, window, C).transpose(4, 5)
+    B, _, _, h, w, C = q.shape
+    overlap = (height.shape[0] + 1) // 4  # sides on a lattice
+    border = kv.shape[3] - h
+    window = overlap - border
+    positions = _position_vectors(height, width, window, overlap)
+    if not worth_striping(q, kv, height, width):
+        return _attend(q, kv, positions, window, overlap).flatten(5, 6).flatten(3, 4)
+    out = torch.empty_like(q)
+    tiles = out.view(B, 2, 2, h // window, window, w // window, window, C)
+    gathered = kv[:, :, :, 0].numel() * overlap**2 // window**2  # values for a row of pixels
+    step = max(1, next(row_stripes(h, gathered, border)).rows.stop // window)
+    for start in range(0, h // window, step):
+        rows = slice(start * window, (start + step) * window)
+        keys = slice(rows.start, rows.stop + border)
+        tiles[:, :, :, start : start + step] = _attend(q[:, :, :, rows], kv[:, :, :, keys], positions, window, overlap)
+    return out
 
 
 def _position_vectors(height: Tensor, width: Tensor, window: int, overlap: int) -> Tensor:
@@ -50,6 +53,23 @@ def _position_vectors(height: Tensor, width: Tensor, window: int, overlap: int) 
     rows = 2 * (j - i[:, None]) + 2 * overlap - 1
     vectors = height[rows][:, None, :, None] + width[rows][:, None, :]  # i₁ i₂ j₁ j₂ d
     return vectors.reshape(window**2, overlap**2, d).mT * d**-0.5
+
+
+def _attend(q: Tensor, kv: Tensor, positions: Tensor, window: int, overlap: int) -> Tensor:
+    """Attend in every window of some rows of windows: (B, 2, 2, rows, window, columns, window, C).
+
+    Axes: n windows of all lattices, places i and j in a window of queries and of keys, h heads, d channels.
+    """
+    B, _, _, rows, columns, C = q.shape
+    d = positions.shape[1]
+    q = _windows(q, window, window).view(-1, window**2, C // d, d)  # n i h d
+    kv = _windows(kv, overlap, window).view(-1, overlap**2, 2, C // d, d)
+    by_place = q.flatten(1, 2).transpose(0, 1)  # (i h) n d
+    bias = torch.bmm(by_place, positions.to(q.dtype).repeat_interleave(C // d, 0))  # (i h) n j
+    bias = bias.view(window**2, C // d, -1, overlap**2).permute(2, 1, 0, 3)  # n h i j
+    k, v = kv.permute(2, 0, 3, 1, 4).unbind(0)  # n h j d
+    y = F.scaled_dot_product_attention(q.transpose(1, 2), k, v, attn_mask=bias).transpose(1, 2)
+    return y.reshape(B, 2, 2, rows // window, columns // window, window, window, C).transpose(4, 5)
 
 
 def _windows(t: Tensor, size: int, step: int) -> Tensor:
@@ -64,7 +84,5 @@ def masked_window_attention(q: Tensor, k: Tensor, v: Tensor, height: Tensor, wid
     bottom, right, reach = -H % window, -W % window, ((height.shape[0] + 1) // 2 - window) // 2
     q = F.pad(q, (0, 0, 0, right, 0, bottom))
     kv = F.pad(torch.cat([k, v], dim=-1), (0, 0, reach, right + reach, reach, bottom + reach))
-    attended = lattice_window_attention(split_lattices(q), split_lattices(kv), height, width)
-    out = torch.empty_like(q)
-    split_lattices(out).view(attended.shape).copy_(attended)
-    return out[:, :H, :W]
+    out = lattice_window_attention(split_lattices(q), split_lattices(kv), height, width)
+    return join_lattices(out)[:, :H, :W]
