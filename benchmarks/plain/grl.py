@@ -147,10 +147,5 @@ LAYERS = (
         make=lambda: GRLLayer(GRL_PRESETS["small-sr4"], stage=0, index=2, drop=0.0),
         shape=(1, 128, 256, 256),
     ),
-    Case(
-        name="GRLLayer-base",
-        make=lambda: GRLLayer(GRL_PRESETS["base-denoise"], stage=0, index=3, drop=0.0),
-        shape=(1, 180, 256, 256),
-    ),
 )
 NETWORKS = (Case(name="GRL", make=lambda: create("grl", preset="small-sr4"), shape=(1, 3, 128, 64)),)

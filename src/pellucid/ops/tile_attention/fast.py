@@ -2,11 +2,14 @@
 
     softmax(e^min(τ, ln 100) q̂k̂ᵀ + β + M) v = fused(q e^min(τ, ln 100) / max(‖q‖, ε), k̂, v; β + M)
 
-1. Every tile but those of the last row and column has M = 0, and those have one M for the row, one for the column and
-   one for the corner. So the rolled grid is cut into four regions, each with one additive term for all of its tiles.
-   The large one is a slice of the grid as it lies in memory.
-2. β is a window that slides over the table read backwards, β[i, j] = t̄[Q − 1 − i + j] with t̄[u] = table[−1 − u], so
-   that rows of β are runs of the table. They are laid out for a few rows of queries at a time.
+1. Every tile but those of the last row and column has M = 0. So the rolled grid is cut into four regions, the tiles of
+   each alike; the large one is a slice of the grid as it lies in memory.
+2. In the others M is a product of four more channels. With e_l the unit vector of a position's label l = 2 r₀ + r₁,
+
+       M[i, j] = −100 · [l_i ≠ l_j] = (−100 e_{l_i}) · (1 − e_{l_j}),   exactly 0 where the labels agree
+
+3. β is a window that slides over the table read backwards, β[i, j] = t̄[Q − 1 − i + j] with t̄[u] = table[−1 − u]. It is
+   laid out for a few rows of queries at a time. Keys are taken column by column, so that their rows are its runs.
 """
 
 import math
@@ -41,35 +44,42 @@ def tile_attention(
     split = (query_shift[0] + key_shift[0] > 0, query_shift[1] + key_shift[1] > 0)
     of_queries = list(regions((q.shape[1], q.shape[2]), query_tile, query_shift, split=split))
     of_keys = list(regions((k.shape[1], k.shape[2]), key_tile, key_shift, split=split))
-    queries = [_scaled(_tiles(region.take(q).to(dtype), query_tile, h), scale) for region in of_queries]
-    keys = [_scaled(_tiles(region.take(k).to(dtype), key_tile, h), 1.0) for region in of_keys]
-    values = [_tiles(region.take(v).to(dtype), key_tile, h) for region in of_keys]
+    tiles: list[tuple[Tensor, Tensor, Tensor]] = []
+    for query_region, key_region in zip(of_queries, of_keys, strict=True):
+        queries = _scaled(_tiles(query_region.take(q).to(dtype), query_tile, h), scale)
+        keys = _scaled(_tiles(key_region.take(k).to(dtype), key_tile, h, by_column=True), 1.0)
+        values = _tiles(key_region.take(v).to(dtype), key_tile, h, by_column=True)
+        if query_region.last_row or query_region.last_column:
+            ends = _ends(query_region, query_tile, query_shift, dtype, q.device).flatten(0, 1)
+            queries = _with_channels(queries, _MASKED * ends)
+            ends = _ends(key_region, key_tile, key_shift, dtype, q.device).transpose(0, 1).flatten(0, 1)
+            keys, values = _with_channels(keys, 1 - ends), F.pad(values, (0, ends.shape[-1]))
+        tiles.append((queries, keys, values))
 
     step = query_tile[0]
     if worth_striping(q, k, v, temperature, table):
         step = max(1, _BIAS_VALUES // (h * query_tile[1] * math.prod(key_tile)))
-    attended: list[list[Tensor]] = [[] for _ in of_queries]
+    attended: list[list[Tensor]] = [[] for _ in tiles]
     for start in range(0, query_tile[0], step):
         rows = range(start, min(start + step, query_tile[0]))
-        bias = _bias(table.to(dtype), rows, query_tile, key_tile)
+        bias = _bias(table.to(dtype), rows, key_tile)
         at = slice(rows.start * query_tile[1], rows.stop * query_tile[1])
-        for i, region in enumerate(of_queries):
-            mask = _mask(region, rows, (query_tile, key_tile), (query_shift, key_shift), bias)
-            term = (bias if mask is None else bias + mask).flatten(3, 4).flatten(1, 2)[None]
-            part = F.scaled_dot_product_attention(queries[i][:, :, at], keys[i], values[i], term, scale=1.0)
-            attended[i].append(part)
+        for parts, (queries, keys, values) in zip(attended, tiles, strict=True):
+            parts.append(F.scaled_dot_product_attention(queries[:, :, at], keys, values, bias[None], scale=1.0))
     out = q.new_empty(q.shape)
     for region, parts in zip(of_queries, attended, strict=True):
-        region.put(out, _cut(parts[0] if len(parts) == 1 else torch.cat(parts, dim=2), region, query_tile))
+        joined = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
+        region.put(out, _cut(joined[..., : q.shape[-1] // h], region, query_tile))
     return out
 
 
-def _tiles(x: Tensor, tile: Pair, heads: int) -> Tensor:
-    """(B, H, W, C) → (B T, h, N, d)."""
+def _tiles(x: Tensor, tile: Pair, heads: int, *, by_column: bool = False) -> Tensor:
+    """(B, H, W, C) → (B T, h, N, d), with the positions of a tile row by row or column by column."""
     B, H, W, C = x.shape
     n0, n1 = tile
     cut = x.reshape(B, H // n0, n0, W // n1, n1, heads, C // heads)
-    return cut.permute(0, 1, 3, 5, 2, 4, 6).reshape(-1, heads, n0 * n1, C // heads)
+    order = (0, 1, 3, 5, 4, 2, 6) if by_column else (0, 1, 3, 5, 2, 4, 6)
+    return cut.permute(order).reshape(-1, heads, n0 * n1, C // heads)
 
 
 def _cut(tiles: Tensor, region: Region, tile: Pair) -> Tensor:
@@ -85,23 +95,23 @@ def _scaled(x: Tensor, scale: Tensor | float) -> Tensor:
     return x * (scale / norm.clamp_min(_EPSILON))
 
 
-def _bias(table: Tensor, rows: range, query_tile: Pair, key_tile: Pair) -> Tensor:
-    """Lay out β for some rows of the query tile, (h, n₀, n₁, m₀, m₁)."""
-    slid: Tensor = table.flip(1, 2).unfold(1, key_tile[0], 1).unfold(2, key_tile[1], 1)  # queries run backwards
-    return slid[:, query_tile[0] - rows.stop : query_tile[0] - rows.start].flip(1, 2).contiguous()
+def _ends(region: Region, tile: Pair, shift: Pair, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return the unit vector of the label of each position of a tile, (n₀, n₁, 4)."""
+    r0, r1 = (
+        (torch.arange(n, device=device) >= n - delta) & last
+        for n, delta, last in zip(tile, shift, (region.last_row, region.last_column), strict=True)
+    )
+    label = 2 * r0.view(-1, 1, 1).long() + r1.view(-1, 1).long()
+    return (label == torch.arange(4, device=device)).to(dtype)
 
 
-def _mask(
-    region: Region, rows: range, tiles: tuple[Pair, Pair], shifts: tuple[Pair, Pair], like: Tensor
-) -> Tensor | None:
-    """Return M for some rows of the query tile, (n₀, n₁, m₀, m₁) or 1 on an axis on which it is one value; or None."""
-    masks: list[Tensor] = []
-    for axis, last in enumerate((region.last_row, region.last_column)):
-        query, key = (
-            torch.arange(tile[axis], device=like.device) >= tile[axis] - shift[axis]
-            for tile, shift in zip(tiles, shifts, strict=True)
-        )
-        mask = _MASKED * (query.view(-1, 1) != key).to(like.dtype)
-        if last:
-            masks.append(mask[rows.start : rows.stop, None, :, None] if axis == 0 else mask[:, None, :])
-    return torch.minimum(*masks) if len(masks) == 2 else masks[0] if masks else None
+def _with_channels(x: Tensor, more: Tensor) -> Tensor:
+    """Append to each position of x, (T, h, N, d), its row of `more`, (N, c)."""
+    return torch.cat([x, more.expand(*x.shape[:3], -1)], dim=-1)
+
+
+def _bias(table: Tensor, rows: range, key_tile: Pair) -> Tensor:
+    """Lay out β for some rows of the query tile, (h, n₀ n₁, m₁ m₀)."""
+    by_row = table.flip(1, 2).unfold(1, key_tile[0], 1).flip(1)[:, rows.start : rows.stop]  # h n₀ columns m₀
+    slid: Tensor = by_row.contiguous().unfold(2, key_tile[1], 1).transpose(3, 4)  # h n₀ n₁ m₁ m₀, n₁ backwards
+    return slid.flip(2).flatten(3, 4).flatten(1, 2)
