@@ -51,7 +51,7 @@ def plain_network(network: CloFormer, x: Tensor) -> Tensor:
         x = F.relu(layer.norm(layer.convolution(x)))
     x = norm(project(x))
     for stage in network.stages:
-        for block in stage:
+        for block in stage.blocks:
             x = block(x)
     return network.head(network.norm(x).mean((2, 3)))
 

@@ -57,8 +57,8 @@ def test_an_earlier_map_is_what_the_last_block_hands_over() -> None:
     with torch.no_grad():
         first, second, *_ = network.features(image)
         stem = network.stem(image)
-        assert_close(first, network.stages[0][0].mixed(stem))
-        assert_close(second, network.stages[1][0].mixed(network.stages[0][0](stem)))
+        assert_close(first, network.stages[0].blocks[0].mixed(stem))
+        assert_close(second, network.stages[1].blocks[0].mixed(network.stages[0].blocks[0](stem)))
 
 
 @pytest.mark.parametrize("size", [(28, 40), (40, 28), (1, 1)])
@@ -92,7 +92,9 @@ def test_it_trains() -> None:
     network, image = _tiny(drop_path=0.2).train(), torch.randn(4, 3, 32, 32)
     network(image).square().sum().backward()
     assert all(p.grad is not None and bool(torch.isfinite(p.grad).all()) for p in network.parameters())
-    assert [block.drop_path for stage in network.stages for block in stage] == pytest.approx([0, 0.05, 0.1, 0.15, 0.2])
+    assert [block.drop_path for stage in network.stages for block in stage.blocks] == pytest.approx(
+        [0, 0.05, 0.1, 0.15, 0.2]
+    )
 
 
 def test_a_frozen_stem_does_not_stop_training() -> None:
@@ -100,7 +102,7 @@ def test_a_frozen_stem_does_not_stop_training() -> None:
     network, image = _tiny(), torch.randn(1, 3, 32, 32)
     network.stem.requires_grad_(False)
     network(image).sum().backward()
-    assert network.stages[0][0].norm1.weight.grad is not None
+    assert network.stages[0].blocks[0].norm1.weight.grad is not None
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 The authors have released none; this is the layout in which their code saves. Their names appear here and nowhere else.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 
 from torch import Tensor
@@ -95,13 +96,12 @@ def official_name(name: str) -> str:
     module, parameter = name.rsplit(".", 1)
     if module in _OUTSIDE:
         return f"{_OUTSIDE[module]}.{parameter}"
-    room, stage, block, part = module.split(".", 3) if module.count(".") >= 3 else (module, "", "", "")
-    if room != "stages":
+    inside = re.fullmatch(r"stages\.(\d+\.blocks\.\d+)\.(?:mixer\.local\.(\d+)\.)?(.+)", module)
+    if inside is None:
         raise KeyError(name)
-    if part.startswith("mixer.local."):
-        branch, part = part.removeprefix("mixer.local.").split(".", 1)
-        return f"layers.{stage}.blocks.{block}.{_IN_BRANCH[part].format(branch)}.{parameter}"
-    return f"layers.{stage}.blocks.{block}.{_IN_BLOCK[part]}.{parameter}"
+    block, branch, part = inside.groups()
+    theirs = _IN_BLOCK[part] if branch is None else _IN_BRANCH[part].format(branch)
+    return f"layers.{block}.{theirs}.{parameter}"
 
 
 def _count(tensors: Mapping[str, Tensor], prefix: str) -> int:
@@ -116,17 +116,15 @@ def _unstated(
     widths: tuple[int, ...], heads: Sequence[int] | None, pools: Sequence[int] | None, *, pooled: bool
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return heads and pools: those given, else the published ones."""
-    published = _PUBLISHED.get(widths)
-    # Without a global branch, a pool means nothing.
-    wanted = {"num_heads": heads, "window_sizes": pools if pooled else (1,) * len(widths)}
-    missing = [f"{keyword}=(…)" for keyword, value in wanted.items() if value is None]
-    if missing and published is None:
-        raise UnstatedError(
-            f"its widths {widths} were never published, so give {' and '.join(missing)}, {len(widths)} numbers each"
-        )
-    published_heads, published_pools = published or ((), ())
-    given = published_heads if heads is None else heads, published_pools if pools is None else pools
-    return tuple(given[0]), tuple(given[1]) or (1,) * len(widths)
+    published_heads, published_pools = _PUBLISHED.get(widths, (None, None))
+    if not pooled:  # then the pools mean nothing
+        published_pools = published_pools or (1,) * len(widths)
+    heads, pools = heads or published_heads, pools or published_pools
+    missing = [f"{keyword}=(…)" for keyword, t in (("num_heads", heads), ("window_sizes", pools)) if t is None]
+    if heads is None or pools is None:
+        numbers = f"{len(widths)} numbers" + " each" * (len(missing) > 1)
+        raise UnstatedError(f"its widths {widths} were never published, so give {' and '.join(missing)}, {numbers}")
+    return tuple(heads), tuple(pools)
 
 
 def _split(channels: tuple[int, ...], width: int, heads: int) -> tuple[int, ...]:

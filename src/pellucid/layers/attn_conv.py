@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from pellucid.layers.parameters import weight_and_bias
+from pellucid.layers.parameters import matrix_and_bias, weight_and_bias
 from pellucid.ops.attn_conv import attn_conv
 
 
@@ -39,6 +39,6 @@ class AttnConv(nn.Module):
         self.w2 = nn.Conv2d(n, n, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        qkv, depthwise = weight_and_bias(self.qkv), weight_and_bias(self.depthwise)
-        w1, w2 = weight_and_bias(self.w1), weight_and_bias(self.w2)
+        qkv, depthwise = matrix_and_bias(self.qkv), weight_and_bias(self.depthwise)
+        w1, w2 = matrix_and_bias(self.w1), matrix_and_bias(self.w2)
         return attn_conv(x.permute(0, 2, 3, 1), *qkv, *depthwise, *w1, *w2, self.heads).permute(0, 3, 1, 2)

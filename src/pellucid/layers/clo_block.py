@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from pellucid.layers.clo_attention import CloAttention
 from pellucid.layers.conv_ffn import ConvFFN
-from pellucid.layers.parameters import batch_norm_affine, weight_and_bias
+from pellucid.layers.parameters import batch_norm_affine, matrix_and_bias
 from pellucid.layers.picture_norm import PictureNorm
 
 
@@ -92,5 +92,5 @@ class _Shortcut(nn.Module):
         z = self.convolution(y)
         if self.training:
             return self.project(self.norm(z))
-        (scale, shift), (weight, bias) = batch_norm_affine(self.norm), weight_and_bias(self.project)
+        (scale, shift), (weight, bias) = batch_norm_affine(self.norm), matrix_and_bias(self.project)
         return F.conv2d(z, (weight * scale)[:, :, None, None], torch.addmv(bias, weight, shift))

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from pellucid.layers.parameters import weight_and_bias
+from pellucid.layers.parameters import matrix_and_bias
 from pellucid.ops.activated_linear import activated_linear
 
 
@@ -37,5 +37,5 @@ class ConvFFN(nn.Module):
         self.project = nn.Conv2d(hidden, channels if out_channels is None else out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        activated = activated_linear(x.permute(0, 2, 3, 1), *weight_and_bias(self.expand), "gelu")
+        activated = activated_linear(x.permute(0, 2, 3, 1), *matrix_and_bias(self.expand), "gelu")
         return self.project(self.depthwise(activated.permute(0, 3, 1, 2)))

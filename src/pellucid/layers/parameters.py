@@ -5,10 +5,15 @@ from torch import Tensor, nn
 
 
 def weight_and_bias(convolution: nn.Conv2d) -> tuple[Tensor, Tensor]:
-    """Return both of a convolution that has both; the weight of a 1×1 convolution as (C_out, C)."""
+    """Return both of a convolution that has both."""
     assert convolution.bias is not None
-    weight = convolution.weight
-    return weight.flatten(1) if convolution.kernel_size == (1, 1) else weight, convolution.bias
+    return convolution.weight, convolution.bias
+
+
+def matrix_and_bias(convolution: nn.Conv2d) -> tuple[Tensor, Tensor]:
+    """Return the weight of a 1×1 convolution as (C_out, C), and its bias."""
+    weight, bias = weight_and_bias(convolution)
+    return weight.flatten(1), bias
 
 
 def batch_norm_affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:

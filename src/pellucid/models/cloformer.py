@@ -4,9 +4,10 @@ Q. Fan, H. Huang, J. Guan, R. He, "Rethinking Local Perception in Lightweight Vi
 arXiv 2303.17803.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -96,14 +97,15 @@ class CloFormerConfig:
         return max(pooled, default=1)
 
 
-_S = CloFormerConfig(widths=(64, 128, 224, 448), heads=(4, 8, 14, 28), splits=((3, 1), (4, 4), (7, 7), (7, 21)))
 CLOFORMER_PRESETS: Mapping[str, CloFormerConfig] = MappingProxyType(
     {
         "xxs": CloFormerConfig(),
         "xs": CloFormerConfig(
             widths=(48, 96, 160, 352), heads=(3, 6, 10, 22), splits=((2, 1), (3, 3), (5, 5), (7, 15))
         ),
-        "s": _S,
+        "s": CloFormerConfig(
+            widths=(64, 128, 224, 448), heads=(4, 8, 14, 28), splits=((3, 1), (4, 4), (7, 7), (7, 21))
+        ),
         "global": CloFormerConfig(splits=((4,), (4,), (8,), (16,)), kernels=((), (), (), ())),
         "no-global": CloFormerConfig(splits=((4, 0), (4, 0), (8, 0), (16, 0))),
     }
@@ -125,11 +127,7 @@ class CloFormer(nn.Module):
         super().__init__()
         self.config = config
         self.stem = _Stem(config.in_channels, config.widths[0])
-        rates = iter(torch.linspace(0, config.drop_path, sum(config.blocks), device="cpu").tolist())
-        self.stages = nn.ModuleList(
-            nn.ModuleList(_block(config, stage, block, next(rates)) for block in range(config.blocks[stage]))
-            for stage in range(len(config.widths))
-        )
+        self.stages = nn.ModuleList(CloStage(config, stage) for stage in range(len(config.widths)))
         self.norm = PictureNorm(config.widths[-1])
         self.head = nn.Linear(config.widths[-1], config.classes)
 
@@ -150,28 +148,44 @@ class CloFormer(nn.Module):
         x = self.stem(image.contiguous(memory_format=torch.channels_last))
         maps: list[Tensor] = []
         for stage in self.stages:
-            *blocks, last = stage
-            for block in blocks:
-                x = block(x)
-            maps.append(last.mixed(x))
-            x = last.transformed(maps[-1])
-        return *maps[:-1], x
+            features, x = stage(x)
+            maps.append(features)
+        return tuple(maps)
 
 
-def _block(config: CloFormerConfig, stage: int, block: int, drop_path: float) -> CloBlock:
-    width = config.widths[stage]
-    leads_on = block == config.blocks[stage] - 1 and stage < len(config.widths) - 1
-    return CloBlock(
-        width,
-        config.heads[stage],
-        config.splits[stage],
-        config.kernels[stage],
-        config.pools[stage],
-        hidden=round(width * config.expansions[stage]),
-        feedforward_kernel=config.feedforward_kernels[stage],
-        next_channels=config.widths[stage + 1] if leads_on else None,
-        drop_path=drop_path,
-    )
+class CloStage(nn.Module):
+    """The blocks of one resolution, the last of which leads to the next stage if there is one.
+
+    Takes (B, C, H, W) and returns two maps: what the stage has made of it when the last block hands over, after that
+    block's token mixer, (B, C, H, W); and the input of the next stage. Both are the output of the last stage.
+    """
+
+    def __init__(self, config: CloFormerConfig, stage: int) -> None:
+        super().__init__()
+        self.leads_on = stage + 1 < len(config.widths)
+        before, count = sum(config.blocks[:stage]), config.blocks[stage]
+        self.blocks = nn.ModuleList(
+            CloBlock(
+                config.widths[stage],
+                config.heads[stage],
+                config.splits[stage],
+                config.kernels[stage],
+                config.pools[stage],
+                hidden=round(config.widths[stage] * config.expansions[stage]),
+                feedforward_kernel=config.feedforward_kernels[stage],
+                next_channels=config.widths[stage + 1] if self.leads_on and block == count - 1 else None,
+                drop_path=config.drop_path * (before + block) / max(sum(config.blocks) - 1, 1),
+            )
+            for block in range(count)
+        )
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        *blocks, last = cast(Iterable[CloBlock], self.blocks)
+        for block in blocks:
+            x = block(x)
+        features = last.mixed(x)
+        out = last.transformed(features)
+        return (features if self.leads_on else out), out
 
 
 class _Stem(nn.Sequential):

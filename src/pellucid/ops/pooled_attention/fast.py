@@ -11,6 +11,6 @@ from torch.nn import functional as F
 
 def pooled_attention(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
     """Same values and gradients as the reference."""
-    d = q.shape[-1] // heads
-    Q, K, V = (t.flatten(1, 2).unflatten(-1, (heads, d)).transpose(1, 2) for t in (q, k, v))  # B h N d
+    B, _, _, n = q.shape
+    Q, K, V = (t.reshape(B, -1, heads, n // heads).transpose(1, 2) for t in (q, k, v))  # B h N d
     return F.scaled_dot_product_attention(Q, K, V).transpose(1, 2).reshape(q.shape)

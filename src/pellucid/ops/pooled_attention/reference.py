@@ -6,7 +6,7 @@ from torch import Tensor
 
 def pooled_attention(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
     """Per head, softmax(d^−½ Q Kᵀ) V over all H·W queries and all keys; head i owns channels [i·d, (i+1)·d)."""
-    n = q.shape[-1]
-    Q, K, V = (t.flatten(1, 2).unflatten(-1, (heads, n // heads)).transpose(1, 2) for t in (q, k, v))  # B h N d
+    B, _, _, n = q.shape
+    Q, K, V = (t.reshape(B, -1, heads, n // heads).transpose(1, 2) for t in (q, k, v))  # B h N d
     attention = torch.softmax((n // heads) ** -0.5 * Q @ K.mT, dim=-1)
     return (attention @ V).transpose(1, 2).reshape(q.shape)
