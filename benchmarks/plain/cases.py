@@ -22,7 +22,7 @@ class Case:
     name: str
     make: Callable[[], nn.Module]
     shape: tuple[int, int, int, int]
-    small_side: int = 64
+    small_side: int = 32
 
     @property
     def small_shape(self) -> tuple[int, int, int, int]:

@@ -138,6 +138,7 @@ LAYERS = (
         name="CrossMaskedAttention-32",
         make=lambda: WithOrgan(CrossMaskedAttention(256), masks=1),
         shape=(1, 512, 32, 32),
+        small_side=8,
     ),
     Case(
         name="CrossMaskedAttention-64",
@@ -145,7 +146,7 @@ LAYERS = (
         shape=(1, 512, 64, 64),
         small_side=16,
     ),
-    Case(name="CMAT-32", make=lambda: WithOrgan(CMAT(256), masks=2), shape=(1, 512, 32, 32)),
+    Case(name="CMAT-32", make=lambda: WithOrgan(CMAT(256), masks=2), shape=(1, 512, 32, 32), small_side=8),
     Case(name="CMAT-64", make=lambda: WithOrgan(CMAT(256), masks=2), shape=(1, 512, 64, 64), small_side=16),
 )
 NETWORKS = (Case(name="CATNet", make=lambda: WithEpisode(create("catnet", preset="resnet50")), shape=(1, 6, 256, 256)),)
