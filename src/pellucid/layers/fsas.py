@@ -47,7 +47,7 @@ class FSAS(nn.Module):
 
     def _in_stripes(self, y: Tensor, out: Tensor) -> None:
         _, H, W, C = y.shape
-        for stripe in patch_stripes(H, 4 * C * W, reach=1):
+        for stripe in patch_stripes(H, 3 * C * W, reach=1):
             attended = self._attended(y, stripe)
             project_into(out[:, stripe.rows], attended, self.project.weight.flatten(1), self.project.bias)
 
