@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from pellucid.ops.channel_attention import GramStatistics, apply_matrix, folded_matrix, gram_statistics
 from pellucid.ops.pixel_product import pixel_product, why_not
@@ -51,23 +52,30 @@ class MDTA(nn.Module):
         """Sum over queries and keys, and collect values, (B, H, W, C), in stripes where that is possible."""
         B, C, H, W = y.shape
         stripes = list(row_stripes(H, B * W * C, reach=1)) if worth_striping(y, *self.parameters()) else []
-        if len(stripes) <= 2:  # two would spare little memory, and copy the values
-            q, k, v = self._mixed(y, norm).chunk(3, dim=-1)
-            return gram_statistics(q, k, self.temperature.numel()), v
+        if len(stripes) <= 2:  # two would spare little; values then take the memory that queries and keys have left
+            y = y if norm is None else norm(y)
+            return self._statistics(self._mixed(y, slice(0, 2 * C))), self._mixed(y, slice(2 * C, 3 * C))
         values = y.new_empty(B, H, W, C)
         parts = [self._survey_stripe(y, norm, stripe, values[:, stripe.rows]) for stripe in stripes]
         return GramStatistics.total(parts), values
 
     def _survey_stripe(self, y: Tensor, norm: nn.Module | None, stripe: RowStripe, values: Tensor) -> GramStatistics:
-        q, k, v = self._mixed(y[:, :, stripe.read], norm)[:, stripe.wanted].chunk(3, dim=-1)
-        values.copy_(v)
+        y = y[:, :, stripe.read]
+        qkv = self._mixed(y if norm is None else norm(y), slice(0, 3 * y.shape[1]))[:, stripe.wanted]
+        values.copy_(qkv[..., 2 * y.shape[1] :])
+        return self._statistics(qkv[..., : 2 * y.shape[1]])
+
+    def _statistics(self, qk: Tensor) -> GramStatistics:
+        q, k = qk.chunk(2, dim=-1)
         return gram_statistics(q, k, self.temperature.numel())
 
-    def _mixed(self, y: Tensor, norm: nn.Module | None) -> Tensor:
-        """Compute q, k and v, dw3×3(1×1(norm(y))), as (B, H, W, 3C)."""
-        y = y if norm is None else norm(y)
-        if worth_striping(y, *self.parameters()) and why_not(y, self.qkv.weight) is None:
-            t = pixel_product(y.permute(0, 2, 3, 1), self.qkv.weight.flatten(1), self.qkv.bias).permute(0, 3, 1, 2)
+    def _mixed(self, y: Tensor, rows: slice) -> Tensor:
+        """Compute some of the channels of dw3×3(1×1(y)), as (B, H, W, channels)."""
+        qkv_bias = None if self.qkv.bias is None else self.qkv.bias[rows]
+        depthwise_bias = None if self.depthwise.bias is None else self.depthwise.bias[rows]
+        if why_not(y, self.qkv.weight) is None:
+            t = pixel_product(y.permute(0, 2, 3, 1), self.qkv.weight.flatten(1)[rows], qkv_bias).permute(0, 3, 1, 2)
         else:
-            t = self.qkv(y)
-        return self.depthwise(t).permute(0, 2, 3, 1)
+            t = F.conv2d(y, self.qkv.weight[rows], qkv_bias)
+        t = F.conv2d(t, self.depthwise.weight[rows], depthwise_bias, padding=1, groups=t.shape[1])
+        return t.permute(0, 2, 3, 1)

@@ -12,7 +12,9 @@ from torch import Tensor
 
 def why_not(x: Tensor, weight: Tensor) -> str | None:
     """Return why the product cannot stand for the convolution on these arguments, or None if it can."""
-    if torch.is_autocast_enabled(x.device.type):
+    if x.device.type != "cpu":
+        return "other devices have convolutions of their own"
+    if torch.is_autocast_enabled("cpu"):
         return "autocast chooses the types of convolutions, but not of products into given memory"
     if x.dtype != weight.dtype:
         return "types differ"

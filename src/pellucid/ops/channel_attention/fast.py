@@ -18,7 +18,7 @@ from torch import Tensor
 from pellucid.ops.pixel_product import pixel_product
 
 _EPSILON = 1e-12
-_MOST_PARTS = 32
+_MOST_PARTS = 32  # rows are summed in so many parts at most
 
 
 class GramStatistics(NamedTuple):

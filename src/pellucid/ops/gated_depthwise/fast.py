@@ -1,11 +1,11 @@
-"""Gated depth-wise convolution with the activation and the gate fused into the convolutions.
+"""Gated depth-wise convolution with the activation fused into the first convolution and the gate applied in place.
 
-oneDNN applies an operation to every value of a convolution before storing it, so that
+oneDNN applies an operation to every value of a convolution before storing it, so that in
 
-    a = gelu∘dw(t₁),   out = (a ⊙ ·)∘dw(t₂)
+    a = gelu∘dw(t₁),   out = a ⊙ dw(t₂)
 
-touch memory four times (t₁, a, t₂, out) instead of eight. These are the operators that torch.compile emits for the same
-chain on a processor; they record no gradient.
+the activation costs no pass over memory. These are the operators that torch.compile emits for the same chain on a
+processor; they record no gradient. With groups, torch multiplies after the convolution instead of inside it.
 """
 
 import torch
