@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.ops.gated_depthwise import gated_depthwise
-from pellucid.ops.patch_spectrum import from_spectrum, in_full_precision, to_spectrum
+from pellucid.ops.patch_spectrum import from_spectrum, to_spectrum
 from pellucid.ops.patches import pad_to_patches, patch_stripes, project_into
+from pellucid.ops.precision import without_autocast
 from pellucid.ops.row_stripes import worth_striping
 from pellucid.ops.spectral_weight import weighted_spectrum
 
@@ -67,7 +68,7 @@ class DFFN(nn.Module):
         _, H, W, _ = y.shape
         bias = (None, None) if self.expand.bias is None else self.expand.bias.chunk(2)
         halves = zip(self.spectral_weight.chunk(2), self.expand.weight.flatten(1).chunk(2), bias, strict=True)
-        with in_full_precision(y.device):
+        with without_autocast(y.device):
             spectrum = to_spectrum(y)
             weighted = (weighted_spectrum(spectrum, *half) for half in halves)
             return [from_spectrum(t, H, W, target).to(y.dtype) for t, target in zip(weighted, out, strict=True)]

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pellucid.layers import DFFN, FSAS, ChannelLayerNorm, OverlapPatchEmbed
+from pellucid.layers.padding import pad_to_multiple
 
 # Bounds that no sensible network reaches, so that a file that lies about its size is refused before it is built.
 _LARGEST_SIZE, _MOST_BLOCKS = 2**14, 512
@@ -186,7 +186,7 @@ class FFTformer(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         H, W = image.shape[-2:]
-        padded = _pad_to_multiple(image, self.config.multiple)
+        padded = pad_to_multiple(image, self.config.multiple)
         x = self.encoders[0](self.embed(F.pixel_unshuffle(padded, self.config.unshuffle)))
         skips: list[Tensor] = []
         for down, blocks in zip(self.downs, list(self.encoders)[1:], strict=True):
@@ -197,13 +197,3 @@ class FFTformer(nn.Module):
             x = blocks(fuse(up(x), skips.pop()))
         x = self.output(self.refinement(x))
         return (F.pixel_shuffle(x, self.config.unshuffle) + padded)[..., :H, :W]
-
-
-def _pad_to_multiple(image: Tensor, multiple: int) -> Tensor:
-    """Pad (B, C, H, W) on the right and bottom, in channels-last memory."""
-    H, W = image.shape[-2:]
-    bottom, right = -H % multiple, -W % multiple
-    if bottom or right:
-        mode = "reflect" if bottom < H and right < W else "replicate"
-        image = F.pad(image, (0, right, 0, bottom), mode=mode)
-    return image.contiguous(memory_format=torch.channels_last)

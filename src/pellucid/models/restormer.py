@@ -21,6 +21,7 @@ from pellucid.layers import (
     PixelShuffleUpsample,
     PixelUnshuffleDownsample,
 )
+from pellucid.layers.padding import pad_to_multiple
 
 # Bounds that no sensible network reaches, so that a file that lies about its size is refused before it is built.
 _LARGEST_SIZE, _MOST_BLOCKS = 2**14, 512
@@ -147,7 +148,7 @@ class Restormer(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         H, W = image.shape[-2:]
-        padded = _pad_to_multiple(image, self.config.multiple)
+        padded = pad_to_multiple(image, self.config.multiple)
         x = self.embed(F.pixel_unshuffle(padded, self.config.unshuffle))
         shortcut = None if self.skip is None else self.skip(x)
         skips: list[Tensor] = []
@@ -163,13 +164,3 @@ class Restormer(nn.Module):
         if shortcut is not None:
             return self.output(x + shortcut)[..., :H, :W]
         return (F.pixel_shuffle(self.output(x), self.config.unshuffle) + padded)[..., :H, :W]
-
-
-def _pad_to_multiple(image: Tensor, multiple: int) -> Tensor:
-    """Pad (B, C, H, W) on the right and bottom, in channels-last memory."""
-    H, W = image.shape[-2:]
-    bottom, right = -H % multiple, -W % multiple
-    if bottom or right:
-        mode = "reflect" if bottom < H and right < W else "replicate"
-        image = F.pad(image, (0, right, 0, bottom), mode=mode)
-    return image.contiguous(memory_format=torch.channels_last)

@@ -16,7 +16,6 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from pellucid.layers import (
     BiasFreeLayerNorm,
@@ -27,6 +26,7 @@ from pellucid.layers import (
     PatchShuffleUpsample,
     PatchUnshuffleDownsample,
 )
+from pellucid.layers.padding import pad_to_multiple
 from pellucid.ops.lattices import from_lattices, to_lattices
 from pellucid.ops.masked_window_attention import check_blind_spot
 
@@ -186,7 +186,7 @@ class TBSN(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         H, W = image.shape[-2:]
-        x = to_lattices(self.embed(_pad_to_multiple(image, self.config.multiple)))
+        x = to_lattices(self.embed(pad_to_multiple(image, self.config.multiple)))
         downs = cast(Iterable[PatchUnshuffleDownsample], self.downs)
         ups = cast(Iterable[PatchShuffleUpsample], self.ups)
         skips: list[Tensor] = []
@@ -200,13 +200,3 @@ class TBSN(nn.Module):
             x = blocks(reduce(torch.cat([up.on_lattices(x), skips.pop()], dim=1)))
         # No image is added: it would show every pixel to itself.
         return from_lattices(self.output(self.refinement(x)))[..., :H, :W]
-
-
-def _pad_to_multiple(image: Tensor, multiple: int) -> Tensor:
-    """Pad (B, C, H, W) on the right and bottom, in channels-last memory."""
-    H, W = image.shape[-2:]
-    bottom, right = -H % multiple, -W % multiple
-    if bottom or right:
-        mode = "reflect" if bottom < H and right < W else "replicate"
-        image = F.pad(image, (0, right, 0, bottom), mode=mode)
-    return image.contiguous(memory_format=torch.channels_last)

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pellucid.layers.padding import pad_to_multiple
+
 _LARGEST_SIZE = 2**14  # which no sensible network reaches
 _LEVELS = 5
 _SLOPE = 0.1
@@ -80,7 +82,7 @@ class TBSNUNet(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         H, W = image.shape[-2:]
-        x = _pad_to_multiple(image, self.config.multiple)
+        x = pad_to_multiple(image, self.config.multiple)
         skips: list[Tensor] = []
         for blocks in self.encoders:
             skips.append(x)
@@ -104,13 +106,3 @@ def _initialise(convolution: nn.Conv2d, followed_by: Literal["leaky_relu", "line
     nn.init.kaiming_normal_(convolution.weight, _SLOPE, nonlinearity=followed_by)
     if convolution.bias is not None:
         nn.init.zeros_(convolution.bias)
-
-
-def _pad_to_multiple(image: Tensor, multiple: int) -> Tensor:
-    """Pad (B, C, H, W) on the right and bottom, in channels-last memory."""
-    H, W = image.shape[-2:]
-    bottom, right = -H % multiple, -W % multiple
-    if bottom or right:
-        mode = "reflect" if bottom < H and right < W else "replicate"
-        image = F.pad(image, (0, right, 0, bottom), mode=mode)
-    return image.contiguous(memory_format=torch.channels_last)

@@ -11,7 +11,6 @@ in (B, H, W, C) memory beside the others, so the transform of a patch is the pro
 """
 
 import math
-from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -44,12 +43,6 @@ def _matrices() -> tuple[Tensor, Tensor, Tensor]:
 
 
 _FORWARD, _INVERSE, _SPREAD = _matrices()
-
-
-def in_full_precision(device: torch.device) -> AbstractContextManager[object]:
-    """Keep autocast from rounding spectra, whose values are sums over 64 pixels, to half precision."""
-    # A device without autocast, such as "meta", has no context for it.
-    return torch.autocast(device.type, enabled=False) if device.type in ("cpu", "cuda") else nullcontext()
 
 
 def to_spectrum(x: Tensor) -> Tensor:

@@ -6,7 +6,6 @@ where ω = 2 counts a frequency for its conjugate too, unless both are in the ha
 which alone acts. A is a product of small constant matrices (see `transform`), each applied as one batched product.
 """
 
-from contextlib import AbstractContextManager, nullcontext
 from itertools import cycle
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from pellucid.ops.global_filter.transform import Transform, split, transform
+from pellucid.ops.precision import without_autocast
 from pellucid.ops.row_stripes import worth_striping
 
 _BLOCK_VALUES = 400_000  # of a spectrum worked on at a time: 1.6 MB in float32, to stay in the processor's cache
@@ -57,17 +57,10 @@ def apply_packed(x: Tensor, packed: PackedFilter) -> Tensor:
     values = x.to(packed.real.dtype).contiguous()
     _, H, W, _ = x.shape
     t = transform(H, W, values.dtype, values.device)
-    with _without_autocast(x.device):
+    with without_autocast(x.device):  # sums over a whole picture need more than half precision
         in_parts = worth_striping(values, *packed)
         filtered = _apply_in_parts(values, packed, t) if in_parts else _apply_at_once(values, packed, t)
     return filtered.to(x.dtype)
-
-
-def _without_autocast(device: torch.device) -> AbstractContextManager[object]:
-    """Sums over a whole picture need more than half precision."""
-    if torch.amp.is_autocast_available(device.type):
-        return torch.autocast(device.type, enabled=False)
-    return nullcontext()
 
 
 def _apply_at_once(x: Tensor, packed: PackedFilter, t: Transform) -> Tensor:

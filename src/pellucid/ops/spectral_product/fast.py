@@ -10,13 +10,14 @@ and a plain product for the four bins that are real.
 import torch
 from torch import Tensor
 
-from pellucid.ops.patch_spectrum import REAL_BINS, from_spectrum, in_full_precision, to_spectrum
+from pellucid.ops.patch_spectrum import REAL_BINS, from_spectrum, to_spectrum
 from pellucid.ops.patches import multiplied
+from pellucid.ops.precision import without_autocast
 
 
 def spectral_product(q: Tensor, k: Tensor) -> Tensor:
     """Same values and gradients as the reference, at least in float32."""
-    with in_full_precision(q.device):
+    with without_autocast(q.device):
         product = _complex_product(to_spectrum(q), to_spectrum(k))
         return from_spectrum(product, q.shape[1], q.shape[2]).to(q.dtype)
 

@@ -10,13 +10,14 @@ Only the C channels of y are transformed forwards, not the several times as many
 
 from torch import Tensor
 
-from pellucid.ops.patch_spectrum import from_spectrum, in_full_precision, spread_weight, to_spectrum
+from pellucid.ops.patch_spectrum import from_spectrum, spread_weight, to_spectrum
 from pellucid.ops.patches import multiplied
+from pellucid.ops.precision import without_autocast
 
 
 def spectral_weight(y: Tensor, weight: Tensor, projection: Tensor, bias: Tensor | None) -> Tensor:
     """Same values and gradients as the reference, at least in float32."""
-    with in_full_precision(y.device):
+    with without_autocast(y.device):
         weighted = weighted_spectrum(to_spectrum(y), weight, projection, bias)
         return from_spectrum(weighted, y.shape[1], y.shape[2]).to(y.dtype)
 
