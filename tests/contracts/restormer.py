@@ -155,6 +155,7 @@ PUBLIC = {
         "channel_attention",
         "folded_matrix",
         "gram_statistics",
+        "joint_gram_statistics",
     ],
     "pellucid.ops.gated_depthwise": ["gated_depthwise"],
 }

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pellucid.ops.channel_attention import GramStatistics, apply_matrix, folded_matrix, gram_statistics
+from pellucid.ops.channel_attention import GramStatistics, apply_matrix, folded_matrix, joint_gram_statistics
 from pellucid.ops.pixel_product import pixel_product, why_not
 from pellucid.ops.row_stripes import RowStripe, row_stripes, worth_striping
 
@@ -66,8 +66,7 @@ class MDTA(nn.Module):
         return self._statistics(qkv[..., : 2 * y.shape[1]])
 
     def _statistics(self, qk: Tensor) -> GramStatistics:
-        q, k = qk.chunk(2, dim=-1)
-        return gram_statistics(q, k, self.temperature.numel())
+        return joint_gram_statistics(qk, self.temperature.numel(), overwrite=not qk.requires_grad)
 
     def _mixed(self, y: Tensor, rows: slice) -> Tensor:
         """Compute some of the channels of dw3×3(1×1(y)), as (B, H, W, channels)."""

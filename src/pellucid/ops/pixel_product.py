@@ -8,6 +8,7 @@ weights anew at each call, and always allocates.
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def why_not(x: Tensor, weight: Tensor) -> str | None:
@@ -23,10 +24,10 @@ def why_not(x: Tensor, weight: Tensor) -> str | None:
 
 def pixel_product(x: Tensor, weight: Tensor, bias: Tensor | None = None, out: Tensor | None = None) -> Tensor:
     """Multiply every pixel of x, (B, H, W, C), by a matrix (C_out, C), into `out` if given; no gradient then."""
-    pixels = x.reshape(-1, x.shape[-1])
-    into = None if out is None else out.view(-1, out.shape[-1])
-    if bias is None:
-        product = torch.mm(pixels, weight.t(), out=into)
-    else:
-        product = torch.addmm(bias, pixels, weight.t(), out=into)
+    if out is None:
+        return F.linear(x, weight, bias)
+    pixels, into = x.reshape(-1, x.shape[-1]), out.view(-1, out.shape[-1])
+    product = (
+        torch.mm(pixels, weight.t(), out=into) if bias is None else torch.addmm(bias, pixels, weight.t(), out=into)
+    )
     return product.view(*x.shape[:-1], -1)

@@ -3,9 +3,22 @@
 from torch import Tensor
 
 from pellucid.ops.channel_attention import fast
-from pellucid.ops.channel_attention.fast import GramStatistics, apply_matrix, folded_matrix, gram_statistics
+from pellucid.ops.channel_attention.fast import (
+    GramStatistics,
+    apply_matrix,
+    folded_matrix,
+    gram_statistics,
+    joint_gram_statistics,
+)
 
-__all__ = ["GramStatistics", "apply_matrix", "channel_attention", "folded_matrix", "gram_statistics"]
+__all__ = [
+    "GramStatistics",
+    "apply_matrix",
+    "channel_attention",
+    "folded_matrix",
+    "gram_statistics",
+    "joint_gram_statistics",
+]
 
 
 def channel_attention(

@@ -36,16 +36,34 @@ class GramStatistics(NamedTuple):
 
 def gram_statistics(q: Tensor, k: Tensor, heads: int) -> GramStatistics:
     """Sum over the pixels of q and k, each (B, H, W, C), at least in float32."""
-    B, H, _, C = q.shape
     dtype = torch.promote_types(q.dtype, torch.float32)
     q, k = q.to(dtype), k.to(dtype)
-    # Summed part by part: a thread's rows then stay in its cache from one operation to the next.
-    energies = (t.square().sum(2).sum(1).view(B, heads, C // heads) for t in (q, k))
+    return GramStatistics(_gram(q, k, heads), *(_sum_of_pixels(t.square()).unflatten(1, (heads, -1)) for t in (q, k)))
+
+
+def joint_gram_statistics(qk: Tensor, heads: int, *, overwrite: bool = False) -> GramStatistics:
+    """Sum over the pixels of q and k that lie side by side, (B, H, W, 2C): one pass over memory for both energies.
+
+    With `overwrite` the squares take the place of qk; no gradient then.
+    """
+    qk = qk.to(torch.promote_types(qk.dtype, torch.float32))
+    gram = _gram(*qk.chunk(2, dim=-1), heads)
+    energies = _sum_of_pixels(qk.square_() if overwrite else qk.square()).unflatten(1, (2, heads, -1))
+    return GramStatistics(gram, *energies.unbind(1))
+
+
+def _sum_of_pixels(x: Tensor) -> Tensor:
+    # Rows first: a thread's rows then stay in its cache from one operation to the next.
+    return x.sum(2).sum(1)
+
+
+def _gram(q: Tensor, k: Tensor, heads: int) -> Tensor:
+    B, H, _, C = q.shape
     per_head = [slice(start, start + C // heads) for start in range(0, C, C // heads)]
     parts = max(divisor for divisor in range(1, _MOST_PARTS + 1) if H % divisor == 0)
     q, k = (t.reshape(B * parts, -1, C) for t in (q, k))  # B·parts N/parts C
     gram = torch.stack([q[..., head].transpose(1, 2) @ k[..., head] for head in per_head], dim=1)
-    return GramStatistics(gram.view(B, parts, *gram.shape[1:]).sum(1), *energies)
+    return gram.view(B, parts, *gram.shape[1:]).sum(1)
 
 
 def folded_matrix(statistics: GramStatistics, temperature: Tensor, projection: Tensor) -> Tensor:
