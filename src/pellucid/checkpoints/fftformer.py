@@ -7,9 +7,10 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from pellucid.checkpoints.system import System
+from pellucid.checkpoints.system import Restoration, System
 from pellucid.models.fftformer import FFTFORMER_PRESETS, FFTformer, FFTformerConfig
 
+_LIVE_MAPS = 20  # feature maps of the first level that are held at a time, measured and rounded up
 _STAGES = {
     "encoders.0": "encoder_level1",
     "encoders.1": "encoder_level2",
@@ -124,6 +125,12 @@ def _expansion(hidden_and_channels: list[tuple[int, int]]) -> float:
     raise ValueError("the feed-forward widths of the levels do not share one expansion factor")
 
 
+def _restoration(config: FFTformerConfig) -> Restoration | None:
+    first_level = config.width * 4 // config.unshuffle**2
+    pictures = 2 * 4 * (config.in_channels + config.out_channels)
+    return Restoration(config.in_channels, config.multiple, _LIVE_MAPS * first_level + pictures)
+
+
 def _input_rule(config: FFTformerConfig) -> str:
     return f"any size, padded inside to a multiple of {config.multiple}; values 0..1"
 
@@ -136,6 +143,7 @@ SYSTEM = System(
     recognise=recognise,
     infer_config=infer_config,
     official_name=official_name,
+    restoration=_restoration,
     adapt=adapt,
     input_rule=_input_rule,
     licence="The authors' weights come with a repository under the MIT licence.",

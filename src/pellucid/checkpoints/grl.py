@@ -10,9 +10,10 @@ from typing import Any, cast
 
 from torch import Tensor
 
-from pellucid.checkpoints.system import System, UnstatedError
+from pellucid.checkpoints.system import Restoration, System, UnstatedError
 from pellucid.models.grl import GRL, GRL_PRESETS, GRLConfig
 
+_LIVE_MAPS = 14  # feature maps that are held at a time, measured and rounded up
 _OUTSIDE = {
     "embed": "conv_first",
     "norm_start": "norm_start",
@@ -177,6 +178,13 @@ def dismiss(name: str) -> str | None:
     return "rebuilt from the sizes" if _REBUILT.fullmatch(name) else None
 
 
+def _restoration(config: GRLConfig) -> Restoration | None:
+    if config.scale != 1 or config.in_channels != config.out_channels:
+        return None
+    held = 4 * (_LIVE_MAPS * config.width + 4 * config.in_channels)
+    return Restoration(config.in_channels, config.multiple, held)
+
+
 def _input_rule(config: GRLConfig) -> str:
     larger = f", enlarged {config.scale} times" if config.scale > 1 else ""
     return f"any size{larger}, padded inside to a multiple of {config.multiple}; values 0..1"
@@ -190,6 +198,7 @@ SYSTEM = System(
     recognise=recognise,
     infer_config=infer_config,
     official_name=official_name,
+    restoration=_restoration,
     dismiss=dismiss,
     settings=_SETTINGS,
     input_rule=_input_rule,

@@ -9,9 +9,11 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
-from pellucid.checkpoints.system import System, UnstatedError
+from pellucid.checkpoints.system import Restoration, System, UnstatedError
 from pellucid.models.tbsn import TBSN, TBSN_PRESETS, TBSNConfig
 
+# Feature maps of the first level, and of all of a layer's windows, held at a time; measured and rounded up.
+_LIVE_MAPS, _LIVE_HEADS = 20, 10
 _STAGES = {
     "encoders.0": "encoder_level1",
     "encoders.1": "encoder_level2",
@@ -192,6 +194,14 @@ def _expansion(hidden_and_channels: list[tuple[int, int]]) -> float:
     raise ValueError("the feed-forward widths of the levels do not share one expansion factor")
 
 
+def _restoration(config: TBSNConfig) -> Restoration | None:
+    if config.in_channels != config.out_channels:
+        return None
+    windows = max(config.window_heads) * config.head_channels
+    held = 4 * (_LIVE_MAPS * config.width + _LIVE_HEADS * windows + 4 * config.in_channels)
+    return Restoration(config.in_channels, config.multiple, held, white=config.value_range)
+
+
 def _input_rule(config: TBSNConfig) -> str:
     return f"any size, padded inside to a multiple of {config.multiple}; values 0..{config.value_range:g}"
 
@@ -204,6 +214,7 @@ SYSTEM = System(
     recognise=recognise,
     infer_config=infer_config,
     official_name=official_name,
+    restoration=_restoration,
     dismiss=dismiss,
     adapt=adapt,
     settings=("window_size",),

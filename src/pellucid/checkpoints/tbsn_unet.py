@@ -7,8 +7,10 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from pellucid.checkpoints.system import System
+from pellucid.checkpoints.system import Restoration, System
 from pellucid.models.tbsn_unet import TBSN_UNET_PRESETS, TBSNUNet, TBSNUNetConfig
+
+_LIVE_MAPS = 9  # feature maps of the first level that are held at a time, measured and rounded up
 
 
 def recognise(tensors: Mapping[str, Tensor]) -> bool:
@@ -40,6 +42,13 @@ def official_name(name: str) -> str:
     raise KeyError(name)
 
 
+def _restoration(config: TBSNUNetConfig) -> Restoration | None:
+    if config.in_channels != config.out_channels:
+        return None
+    held = 4 * (_LIVE_MAPS * config.width + 4 * config.in_channels)
+    return Restoration(config.in_channels, config.multiple, held, white=config.value_range)
+
+
 def _input_rule(config: TBSNUNetConfig) -> str:
     return f"any size, padded inside to a multiple of {config.multiple}; values 0..{config.value_range:g}"
 
@@ -52,6 +61,7 @@ SYSTEM = System(
     recognise=recognise,
     infer_config=infer_config,
     official_name=official_name,
+    restoration=_restoration,
     input_rule=_input_rule,
     licence="The authors' code is under GPL-3.0, and their weights come without other terms.",
 )

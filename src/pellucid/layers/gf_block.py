@@ -32,7 +32,7 @@ class GFBlock(nn.Module):
         self.norm2 = ChannelLayerNorm(channels, epsilon=1e-6)
         self.expand = nn.Linear(channels, hidden)
         self.project = nn.Linear(hidden, channels)
-        self.gamma = None if layer_scale is None else nn.Parameter(torch.full((channels,), layer_scale))
+        self.gamma = None if layer_scale is None else nn.Parameter(torch.full((channels,), float(layer_scale)))
         for linear in (self.expand, self.project):
             nn.init.trunc_normal_(linear.weight, std=0.02)
             nn.init.zeros_(linear.bias)

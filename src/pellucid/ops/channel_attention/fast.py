@@ -47,7 +47,8 @@ def joint_gram_statistics(qk: Tensor, heads: int, *, overwrite: bool = False) ->
     With `overwrite` the squares take the place of qk; no gradient then.
     """
     qk = qk.to(torch.promote_types(qk.dtype, torch.float32))
-    gram = _gram(*qk.chunk(2, dim=-1), heads)
+    q, k = qk.chunk(2, dim=-1)
+    gram = _gram(q, k, heads)
     energies = _sum_of_pixels(qk.square_() if overwrite else qk.square()).unflatten(1, (2, heads, -1))
     return GramStatistics(gram, *energies.unbind(1))
 
