@@ -15,7 +15,7 @@ from plain.cases import Case
 def plain_filter(layer: GlobalFilter, x: Tensor) -> Tensor:
     """The filter as written in the paper, on (B, C, H, W)."""
     H, W = x.shape[-2:]
-    K = torch.view_as_complex(resize_filter(layer.complex_weight, H, W)).permute(2, 0, 1)
+    K = torch.view_as_complex(resize_filter(layer.complex_weight, H, W).contiguous()).permute(2, 0, 1)
     return torch.fft.irfft2(torch.fft.rfft2(x, norm="ortho") * K, s=(H, W), norm="ortho")
 
 

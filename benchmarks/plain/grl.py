@@ -146,6 +146,7 @@ LAYERS = (
         name="GRLLayer",
         make=lambda: GRLLayer(GRL_PRESETS["small-sr4"], stage=0, index=2, drop=0.0),
         shape=(1, 128, 256, 256),
+        small_side=64,
     ),
 )
 NETWORKS = (Case(name="GRL", make=lambda: create("grl", preset="small-sr4"), shape=(1, 3, 128, 64)),)

@@ -38,7 +38,7 @@ def gram_statistics(q: Tensor, k: Tensor, heads: int) -> GramStatistics:
     """Sum over the pixels of q and k, each (B, H, W, C), at least in float32."""
     dtype = torch.promote_types(q.dtype, torch.float32)
     q, k = q.to(dtype), k.to(dtype)
-    return GramStatistics(_gram(q, k, heads), *(_sum_of_pixels(t.square()).unflatten(1, (heads, -1)) for t in (q, k)))
+    return GramStatistics(_gram(q, k, heads), *(_sum_of_pixels(t.square()).view(t.shape[0], heads, -1) for t in (q, k)))
 
 
 def joint_gram_statistics(qk: Tensor, heads: int, *, overwrite: bool = False) -> GramStatistics:
@@ -49,7 +49,7 @@ def joint_gram_statistics(qk: Tensor, heads: int, *, overwrite: bool = False) ->
     qk = qk.to(torch.promote_types(qk.dtype, torch.float32))
     q, k = qk.chunk(2, dim=-1)
     gram = _gram(q, k, heads)
-    energies = _sum_of_pixels(qk.square_() if overwrite else qk.square()).unflatten(1, (2, heads, -1))
+    energies = _sum_of_pixels(qk.square_() if overwrite else qk.square()).view(qk.shape[0], 2, heads, -1)
     return GramStatistics(gram, *energies.unbind(1))
 
 
