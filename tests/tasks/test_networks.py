@@ -29,7 +29,7 @@ def restoration_of(path):
 def test_it_restores_as_by_itself_or_says_that_it_does_not(weights):
     kind = restoration_of(weights)
     if kind is None:
-        with pytest.raises(UsageError, match="does not restore single pictures"):
+        with pytest.raises(UsageError, match="does not restore a picture at its own size"):
             Restorer(RestoreOptions(weights=weights, device="cpu"))
         return
     picture = little_picture(21, 34, channels=kind.channels)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from pellucid.checkpoints.inference import count_blocks, shared_expansion
 from pellucid.checkpoints.system import Restoration, System
 from pellucid.models.fftformer import FFTFORMER_PRESETS, FFTformer, FFTformerConfig
 
@@ -72,9 +73,9 @@ def infer_config(tensors: Mapping[str, Tensor]) -> FFTformerConfig:
         in_channels=in_channels,
         out_channels=tensors["output.weight"].shape[0],
         width=width,
-        blocks=tuple(_count_blocks(tensors, stage) for stage in _LEVELS),
-        refinement=_count_blocks(tensors, "refinement"),
-        expansion=_expansion([(p.shape[1], p.shape[0]) for p in projections]),
+        blocks=tuple(count_blocks(tensors, stage) for stage in _LEVELS),
+        refinement=count_blocks(tensors, "refinement"),
+        expansion=shared_expansion([(p.shape[1], p.shape[0]) for p in projections], preferred=[_PAPER_EXPANSION]),
         bias="encoder_level1.0.ffn.project_in.bias" in tensors,
     )
 
@@ -96,33 +97,6 @@ def adapt(name: str, tensor: Tensor) -> Tensor:
     """Take the spectral weights as (channels, 8, 5); the authors keep two axes of length 1 before the bins."""
     stored = name.endswith(".spectral_weight") and tensor.ndim == 5 and tensor.shape[1:3] == (1, 1)
     return tensor[:, 0, 0] if stored else tensor
-
-
-def _count_blocks(tensors: Mapping[str, Tensor], stage: str) -> int:
-    prefix = f"{stage}."
-    return len({name.removeprefix(prefix).split(".", 1)[0] for name in tensors if name.startswith(prefix)})
-
-
-def _expansion(hidden_and_channels: list[tuple[int, int]]) -> float:
-    """Find f with ⌊f C⌋ = m at every level: the paper's where it fits, else the shortest decimal that does.
-
-    The widths only bracket it: max m/C ≤ f < min (m + 1)/C.
-    """
-
-    def fits(candidate: float) -> bool:
-        return all(int(channels * candidate) == hidden for hidden, channels in hidden_and_channels)
-
-    if fits(_PAPER_EXPANSION):
-        return _PAPER_EXPANSION
-    if not all(channels for _, channels in hidden_and_channels):
-        raise ValueError("a feed-forward layer has no channels")
-    low = max(hidden / channels for hidden, channels in hidden_and_channels)
-    high = min((hidden + 1) / channels for hidden, channels in hidden_and_channels)
-    for digits in range(8):
-        candidate = round((low + high) / 2, digits)
-        if fits(candidate):
-            return candidate
-    raise ValueError("the feed-forward widths of the levels do not share one expansion factor")
 
 
 def _restoration(config: FFTformerConfig) -> Restoration | None:

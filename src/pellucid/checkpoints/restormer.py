@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from pellucid.checkpoints.inference import count_blocks, shared_expansion
 from pellucid.checkpoints.system import Restoration, System
 from pellucid.models.restormer import RESTORMER_PRESETS, Restormer, RestormerConfig
 
@@ -69,10 +70,10 @@ def infer_config(tensors: Mapping[str, Tensor]) -> RestormerConfig:
         in_channels=in_channels,
         out_channels=tensors["output.weight"].shape[0],
         width=width,
-        blocks=tuple(_count_blocks(tensors, stage) for stage in _LEVELS),
-        refinement=_count_blocks(tensors, "refinement"),
+        blocks=tuple(count_blocks(tensors, stage) for stage in _LEVELS),
+        refinement=count_blocks(tensors, "refinement"),
         heads=tuple(tensors[f"{block}.attn.temperature"].shape[0] for block in first),
-        expansion=_expansion([(p.shape[1], p.shape[0]) for p in projections]),
+        expansion=shared_expansion([(p.shape[1], p.shape[0]) for p in projections], preferred=[_PAPER_EXPANSION]),
         norm_bias="encoder_level1.0.norm1.body.bias" in tensors,
         bias="encoder_level1.0.attn.qkv.bias" in tensors,
         dual_pixel="skip_conv.weight" in tensors,
@@ -89,33 +90,6 @@ def official_name(name: str) -> str:
             block, part = module.removeprefix(f"{ours}.").split(".", 1)
             return f"{theirs}.{block}.{_IN_BLOCK[part]}.{parameter}"
     raise KeyError(name)
-
-
-def _count_blocks(tensors: Mapping[str, Tensor], stage: str) -> int:
-    prefix = f"{stage}."
-    return len({name.removeprefix(prefix).split(".", 1)[0] for name in tensors if name.startswith(prefix)})
-
-
-def _expansion(hidden_and_channels: list[tuple[int, int]]) -> float:
-    """Find γ with ⌊γ C⌋ = m at every level: the paper's where it fits, else the shortest decimal that does.
-
-    The widths only bracket it: max m/C ≤ γ < min (m + 1)/C.
-    """
-
-    def fits(candidate: float) -> bool:
-        return all(int(channels * candidate) == hidden for hidden, channels in hidden_and_channels)
-
-    if fits(_PAPER_EXPANSION):
-        return _PAPER_EXPANSION
-    if not all(channels for _, channels in hidden_and_channels):
-        raise ValueError("a feed-forward layer has no channels")
-    low = max(hidden / channels for hidden, channels in hidden_and_channels)
-    high = min((hidden + 1) / channels for hidden, channels in hidden_and_channels)
-    for digits in range(8):
-        candidate = round((low + high) / 2, digits)
-        if fits(candidate):
-            return candidate
-    raise ValueError("the feed-forward widths of the levels do not share one expansion factor")
 
 
 def _input_rule(config: RestormerConfig) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
+from pellucid.checkpoints.inference import count_blocks, shared_expansion
 from pellucid.checkpoints.system import Restoration, System, UnstatedError
 from pellucid.models.tbsn import TBSN, TBSN_PRESETS, TBSNConfig
 
@@ -94,14 +95,14 @@ def infer_config(tensors: Mapping[str, Tensor], *, window_size: int | None = Non
         in_channels=in_channels,
         out_channels=tensors["output.weight"].shape[0],
         width=width,
-        blocks=tuple(_count_blocks(tensors, stage) for stage in _LEVELS),
-        refinement=_count_blocks(tensors, "refinement"),
+        blocks=tuple(count_blocks(tensors, stage) for stage in _LEVELS),
+        refinement=count_blocks(tensors, "refinement"),
         channel_heads=tuple(tensors[f"{block}.channel_attn.temperature"].shape[0] for block in first),
         window_heads=tuple(channels // head_channels for channels in inner),
         head_channels=head_channels,
         window=_window_size(tensors, window_size),
         overlaps=tuple((rows + 1) // 2 for rows, _ in positions),
-        expansion=_expansion([(hidden, channels) for hidden, channels in expansions]),
+        expansion=shared_expansion([(hidden, channels) for hidden, channels in expansions]),
         norm_bias="encoder_level1.0.norm1.body.bias" in tensors,
         bias="encoder_level1.0.channel_attn.qkv.bias" in tensors,
         embed_bias="patch_embed.proj.bias" in tensors,
@@ -130,11 +131,6 @@ def adapt(name: str, tensor: Tensor) -> Tensor:
     tensor = tensor.clone()
     tensor[:, :, 1, 1] = 0
     return tensor
-
-
-def _count_blocks(tensors: Mapping[str, Tensor], stage: str) -> int:
-    prefix = f"{stage}."
-    return len({name.removeprefix(prefix).split(".", 1)[0] for name in tensors if name.startswith(prefix)})
 
 
 def _window_masks(tensors: Mapping[str, Tensor]) -> Iterable[str]:
@@ -177,21 +173,6 @@ def _window_mask(window: int, overlap: int) -> Tensor:
     even = (torch.arange(overlap) - torch.arange(window)[:, None]) % 2 == 0
     visible = even[:, None, :, None] & even[:, None, :]
     return torch.where(visible, 0.0, -torch.inf).reshape(1, window**2, overlap**2)
-
-
-def _expansion(hidden_and_channels: list[tuple[int, int]]) -> float:
-    """Find γ with ⌊γ C⌋ = m at every level: the shortest decimal that does, since the widths only bracket it.
-
-    max m/C ≤ γ < min (m + 1)/C.
-    """
-    if not all(channels for _, channels in hidden_and_channels):
-        raise ValueError("a feed-forward layer has no channels")
-    low = max(hidden / channels for hidden, channels in hidden_and_channels)
-    high = min((hidden + 1) / channels for hidden, channels in hidden_and_channels)
-    for candidate in (*(round((low + high) / 2, digits) for digits in range(8)), low):
-        if all(int(channels * candidate) == hidden for hidden, channels in hidden_and_channels):
-            return candidate
-    raise ValueError("the feed-forward widths of the levels do not share one expansion factor")
 
 
 def _restoration(config: TBSNConfig) -> Restoration | None:

@@ -63,7 +63,8 @@ class Restorer:
         described = checkpoints.describe(self.weights)
         kind = checkpoints.SYSTEMS[described.system].restoration(described.config)
         if kind is None:
-            raise UsageError(f"{self.weights} does not restore single pictures")
+            title = checkpoints.SYSTEMS[described.system].title
+            raise UsageError(f"{self.weights} holds {title}, which does not restore a picture at its own size")
         self._kind = kind
         self._network = checkpoints.build(described).to(self._device)
         self._reduced = checkpoints.build(described).to(self._device, self._dtype) if self._is_reduced else None
