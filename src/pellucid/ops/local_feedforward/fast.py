@@ -18,6 +18,7 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 _TILE, _WINDOW = 4, 6  # sides of what is computed together, and of what that depends on
 _FEWEST_CHANNELS = 64  # with fewer, cutting into tiles and joining them costs more than the products saved
@@ -32,7 +33,7 @@ def _powers(count: int) -> Tensor:
     return torch.cat([torch.linalg.vander(_POINTS, N=count), infinity])
 
 
-_OF_FILTER, _OF_SIGNAL, _OF_PRODUCT = _powers(3), torch.linalg.inv(_powers(6)).T.contiguous(), _powers(4).T
+_OF_FILTER, _OF_SIGNAL, _OF_PRODUCT = _powers(3), torch.inverse(_powers(6)).T.contiguous(), _powers(4).T
 
 
 def why_not(*tensors: Tensor | None) -> str | None:
@@ -57,7 +58,7 @@ def local_feedforward(
     """Same values as the reference; no gradient."""
     hidden = y.new_empty(*y.shape[:3], weight1.shape[0])
     for rows, values in _filtered(y.contiguous(), weight1, bias1):
-        torch.ops.aten.gelu.out(values, out=hidden[:, rows])
+        hidden[:, rows] = F.gelu(values)
     out = y.new_empty(x.shape)
     for rows, values in _filtered(hidden, weight2, bias2):
         torch.add(values, x[:, rows], out=out[:, rows])
