@@ -1,4 +1,4 @@
-"""Minimal filtering at the sizes that it is for: many channels, and pictures that torch's operators split in threads."""
+"""Minimal filtering at the sizes that it is for: many channels, and pictures that torch splits in threads."""
 
 import pytest
 import torch

@@ -56,40 +56,58 @@ def local_feedforward(
     x: Tensor, y: Tensor, weight1: Tensor, weight2: Tensor, bias1: Tensor | None, bias2: Tensor | None
 ) -> Tensor:
     """Same values as the reference; no gradient."""
+    W = y.shape[2]
+    right = -W % _TILE
+    if right:
+        x, y = F.pad(x, (0, 0, 0, right)), F.pad(y, (0, 0, 0, right))
     hidden = y.new_empty(*y.shape[:3], weight1.shape[0])
+    to = _in_tiles(hidden)
     for rows, values in _filtered(y.contiguous(), weight1, bias1):
-        hidden[:, rows] = F.gelu(values)
-    out = y.new_empty(x.shape)
+        to[:, rows] = F.gelu(values)
+    hidden[:, :, W:] = 0  # the second convolution pads too
+    out = torch.empty_like(x, memory_format=torch.contiguous_format)
+    add, to = _in_tiles(x), _in_tiles(out)
     for rows, values in _filtered(hidden, weight2, bias2):
-        torch.add(values, x[:, rows], out=out[:, rows])
-    return out
+        torch.add(values, add[:, rows], out=to[:, rows])
+    return out[:, :, :W]
+
+
+def _in_tiles(t: Tensor) -> Tensor:
+    """View t, (B, H, W, C) with W a multiple of 4, as (B, H, W/4, 4, C)."""
+    return t.unflatten(2, (-1, _TILE))
 
 
 def _filtered(x: Tensor, weight: Tensor, bias: Tensor | None) -> Iterator[tuple[slice, Tensor]]:
-    """Filter x, (B, H, W, C), by the weight, (D, C, 3, 3), with zero padding; yields some rows and their values."""
+    """Filter x, (B, H, W, C) with W a multiple of 4, by the weight, (D, C, 3, 3), with zero padding.
+
+    Yields some rows and their values, (B, rows, W/4, 4, D), which hold until the next are asked for.
+    """
     B, H, W, C = x.shape
-    D, columns = weight.shape[0], -(-W // _TILE)
+    D, columns = weight.shape[0], W // _TILE
     of_filter, of_signal, of_product = (matrix.to(x.dtype) for matrix in (_OF_FILTER, _OF_SIGNAL, _OF_PRODUCT))
     of_tile = torch.kron(of_product, of_product)
     filters = torch.kron(of_filter, of_filter) @ weight.permute(2, 3, 1, 0).reshape(9, -1)
     filters = filters.view(_WINDOW**2, C, D)
 
-    strip = x.new_zeros(B, _WINDOW, columns * _TILE + 2, C)  # rows transformed, between columns of zeros
+    strip = x.new_zeros(B, _WINDOW, W + 2, C)  # rows transformed, between columns of zeros
+    inside = strip.flatten(2)[:, :, C:-C]
     windows = strip.unfold(2, _WINDOW, _TILE).permute(1, 4, 0, 2, 3)  # i j B columns C
     gathered = x.new_empty(windows.shape)
     signal = x.new_empty(_WINDOW**2, B * columns, C)
     product = x.new_empty(_WINDOW**2, B * columns, D)
     values = x.new_empty(_TILE, _TILE, B, columns, D)
+    # Views, made once: with many short steps, making them is work that shows.
+    for_pictures, for_rows = of_signal.expand(B, -1, -1), of_signal.expand(_WINDOW, -1, -1)
+    gathered_rows, signal_rows = gathered.flatten(2), signal.view(_WINDOW, _WINDOW, -1)
+    products, sums, tiles = product.flatten(1), values.view(_TILE**2, -1), values.permute(2, 0, 3, 1, 4)
     for start in range(0, H, _TILE):
-        first, last = max(start - 1, 0), min(start - 1 + _WINDOW, H)
-        of_rows = of_signal[:, first - start + 1 : last - start + 1].expand(B, -1, -1)
-        torch.bmm(of_rows, x[:, first:last].flatten(2), out=strip.flatten(2)[:, :, C : (W + 1) * C])
+        first, last, stop = max(start - 1, 0), min(start - 1 + _WINDOW, H), min(start + _TILE, H)
+        seen = for_pictures[:, :, first - start + 1 : last - start + 1]
+        torch.bmm(seen, x[:, first:last].flatten(2), out=inside)
         gathered.copy_(windows)
-        torch.bmm(of_signal.expand(6, 6, 6), gathered.flatten(2), out=signal.view(6, 6, -1))
+        torch.bmm(for_rows, gathered_rows, out=signal_rows)
         torch.bmm(signal, filters, out=product)
-        torch.mm(of_tile, product.flatten(1), out=values.view(_TILE**2, -1))
+        torch.mm(of_tile, products, out=sums)
         if bias is not None:
             values.add_(bias)
-        stop = min(start + _TILE, H)
-        rows = values.permute(2, 0, 3, 1, 4).reshape(B, _TILE, -1, D)
-        yield slice(start, stop), rows[:, : stop - start, :W]
+        yield slice(start, stop), tiles[:, : stop - start]
