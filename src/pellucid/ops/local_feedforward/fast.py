@@ -74,7 +74,8 @@ def local_feedforward(
 
 def _in_tiles(t: Tensor) -> Tensor:
     """View t, (B, H, W, C) with W a multiple of 4, as (B, H, W/4, 4, C)."""
-    return t.unflatten(2, (-1, _TILE))
+    B, H, W, C = t.shape
+    return t.view(B, H, W // _TILE, _TILE, C)
 
 
 def _filtered(x: Tensor, weight: Tensor, bias: Tensor | None) -> Iterator[tuple[slice, Tensor]]:
