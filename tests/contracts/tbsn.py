@@ -15,6 +15,9 @@ from pellucid.layers import (
 )
 from pellucid.models.tbsn import TBSN, TBSNConfig
 from pellucid.models.tbsn_unet import TBSNUNet, TBSNUNetConfig
+from pellucid.ops.local_feedforward import fast as local_feedforward_fast
+from pellucid.ops.local_feedforward import local_feedforward
+from pellucid.ops.local_feedforward import reference as local_feedforward_reference
 from pellucid.ops.masked_window_attention import fast as masked_window_attention_fast
 from pellucid.ops.masked_window_attention import masked_window_attention
 from pellucid.ops.masked_window_attention import reference as masked_window_attention_reference
@@ -33,6 +36,21 @@ def _window_row(name: str, window: int, overlap: int) -> OpRow:
         fast=masked_window_attention_fast.masked_window_attention,
         inputs=lambda B, H, W: _window_inputs(B, H, W, window=window, overlap=overlap),
         pictures=3,
+    )
+
+
+def _feedforward_row(name: str, bias: bool) -> OpRow:
+    def inputs(B: int, H: int, W: int) -> tuple[Any, ...]:
+        biases = (randn(4), randn(3)) if bias else (None, None)
+        return randn(B, H, W, 3), randn(B, H, W, 5), randn(4, 5, 3, 3) / 45**0.5, randn(3, 4, 3, 3) / 6, *biases
+
+    return OpRow(
+        name=name,
+        op=local_feedforward,
+        reference=local_feedforward_reference.local_feedforward,
+        fast=local_feedforward_fast.local_feedforward,
+        inputs=inputs,
+        pictures=2,
     )
 
 
@@ -56,6 +74,8 @@ def _small_tbsn(**fields: Any) -> Callable[[], nn.Module]:
 
 
 OPS = (
+    _feedforward_row("local_feedforward", bias=False),
+    _feedforward_row("local_feedforward-bias", bias=True),
     _window_row("masked_window_attention", 8, 12),
     _window_row("masked_window_attention-small", 4, 8),
     _window_row("masked_window_attention-not-overlapping", 2, 2),
@@ -128,6 +148,7 @@ PUBLIC = {
         "PatchShuffleUpsample",
         "PatchUnshuffleDownsample",
     ],
+    "pellucid.ops.local_feedforward": ["local_feedforward"],
     "pellucid.ops.masked_window_attention": [
         "check_blind_spot",
         "lattice_window_attention",

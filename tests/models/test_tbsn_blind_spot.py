@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from checklist import many_stripes
 from pellucid.layers import MaskedWindowAttention, OverlapPatchEmbed, grouped_channel_attention
-from pellucid.models.tbsn import TBSN, TBSNConfig
+from pellucid.models.tbsn import TBSN, LatticeFeedForward, TBSNConfig
 from pellucid.ops.channel_attention import folded_matrix
 from pellucid.ops.lattices import from_lattices, to_lattices
 
@@ -153,10 +153,21 @@ def _moving_pixels(network: TBSN) -> None:
     network.ups[-1] = _InThePicture(lambda x: F.pixel_shuffle(up.convolution(x), 2))
 
 
+class _FeedForward(nn.Module):
+    """A feed-forward layer with its first convolution replaced."""
+
+    def __init__(self, layer: LatticeFeedForward, expand: nn.Module) -> None:
+        super().__init__()
+        self.layer, self.expand = layer, expand
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return x + self.layer.project(F.gelu(self.expand(y)))
+
+
 def _mixing_neighbours(network: TBSN) -> None:
     """One convolution of one feed-forward layer without dilation."""
-    feedforward = network.latent[0].window_feedforward
-    feedforward.expand = _InThePicture(feedforward.expand)
+    block = network.latent[0]
+    block.window_feedforward = _FeedForward(block.window_feedforward, _InThePicture(block.window_feedforward.expand))
 
 
 class _Unmasked(nn.Module):
@@ -206,11 +217,21 @@ def test_the_mutants_differ_from_the_network_in_nothing_but_their_fault() -> Non
     expected = network(picture)
     _without_a_mask(network, mask_put_back=True)
     torch.testing.assert_close(network(picture), expected, rtol=1e-10, atol=1e-10)
-    down, ffn = network.downs[0], network.latent[0].window_feedforward
+    down, block = network.downs[0], network.latent[0]
     network.downs[0] = _InThePicture(down)
-    weight = ffn.expand.weight
-    ffn.expand = _InThePicture(lambda x: F.conv2d(x, weight, padding=2, dilation=2))
+    weight = block.window_feedforward.expand.weight
+    dilated = _InThePicture(lambda x: F.conv2d(x, weight, padding=2, dilation=2))
+    block.window_feedforward = _FeedForward(block.window_feedforward, dilated)
     torch.testing.assert_close(network(picture), expected, rtol=1e-10, atol=1e-10)
+
+
+def test_minimal_filtering_is_as_blind() -> None:
+    """It runs where there are many channels, so the little networks of these tests do without."""
+    with mock.patch("pellucid.ops.local_feedforward.fast._FEWEST_CHANNELS", 1):
+        network = _network()
+        assert _leak(network) == 0
+        _mixing_neighbours(network)
+        assert _leak(network) > 0
 
 
 def test_live_matrices_carry_a_trace() -> None:

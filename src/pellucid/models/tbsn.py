@@ -28,6 +28,7 @@ from pellucid.layers import (
 )
 from pellucid.layers.padding import pad_to_multiple
 from pellucid.ops.lattices import from_lattices, to_lattices
+from pellucid.ops.local_feedforward import local_feedforward
 from pellucid.ops.masked_window_attention import check_blind_spot
 
 # Bounds that no sensible network reaches, so that a file that lies about its size is refused before it is built.
@@ -109,14 +110,17 @@ TBSN_PRESETS: Mapping[str, TBSNConfig] = MappingProxyType(
 )
 
 
-class LatticeFeedForward(nn.Sequential):
-    """3×3(GELU(3×3(x))) on lattices (4B, C, h, w): in the picture, both convolutions have dilation 2."""
+class LatticeFeedForward(nn.Module):
+    """x + 3×3(GELU(3×3(y))) on lattices (4B, C, h, w): in the picture, both convolutions have dilation 2."""
 
     def __init__(self, channels: int, hidden: int, bias: bool) -> None:
         super().__init__()
         self.expand = nn.Conv2d(channels, hidden, 3, padding=1, bias=bias)
-        self.activation = nn.GELU()
         self.project = nn.Conv2d(hidden, channels, 3, padding=1, bias=bias)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        weights = (self.expand.weight, self.project.weight, self.expand.bias, self.project.bias)
+        return local_feedforward(x.permute(0, 2, 3, 1), y.permute(0, 2, 3, 1), *weights).permute(0, 3, 1, 2)
 
 
 class DTAB(nn.Module):
@@ -144,9 +148,9 @@ class DTAB(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.channel_attention.on_lattices(self.norm1(x)).add_(x)
-        x = self.channel_feedforward(self.norm2(x)).add_(x)
+        x = self.channel_feedforward(x, self.norm2(x))
         x = self.window_attention.on_lattices(self.norm3(x)).add_(x)
-        return self.window_feedforward(self.norm4(x)).add_(x)
+        return self.window_feedforward(x, self.norm4(x))
 
 
 class TBSN(nn.Module):

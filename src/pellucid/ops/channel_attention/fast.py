@@ -62,9 +62,12 @@ def _gram(q: Tensor, k: Tensor, heads: int) -> Tensor:
     B, H, _, C = q.shape
     per_head = [slice(start, start + C // heads) for start in range(0, C, C // heads)]
     parts = max(divisor for divisor in range(1, _MOST_PARTS + 1) if H % divisor == 0)
-    q, k = (t.reshape(B * parts, -1, C) for t in (q, k))  # B·parts N/parts C
-    gram = torch.stack([q[..., head].transpose(1, 2) @ k[..., head] for head in per_head], dim=1)
-    return gram.view(B, parts, *gram.shape[1:]).sum(1)
+    # Picture by picture, since rows cut out of larger pictures can be viewed as pixels in each, but not across them.
+    grams: list[Tensor] = []
+    for of_picture in zip(q, k, strict=True):
+        q_parts, k_parts = (t.reshape(parts, -1, C) for t in of_picture)
+        grams += [(q_parts[..., head].mT @ k_parts[..., head]).sum(0) for head in per_head]
+    return torch.stack(grams).unflatten(0, (B, heads))
 
 
 def folded_matrix(statistics: GramStatistics, temperature: Tensor, projection: Tensor) -> Tensor:
