@@ -67,7 +67,7 @@ def _gram(q: Tensor, k: Tensor, heads: int) -> Tensor:
     for of_picture in zip(q, k, strict=True):
         q_parts, k_parts = (t.reshape(parts, -1, C) for t in of_picture)
         grams += [(q_parts[..., head].mT @ k_parts[..., head]).sum(0) for head in per_head]
-    return torch.stack(grams).unflatten(0, (B, heads))
+    return torch.stack(grams).view(B, heads, C // heads, C // heads)
 
 
 def folded_matrix(statistics: GramStatistics, temperature: Tensor, projection: Tensor) -> Tensor:
