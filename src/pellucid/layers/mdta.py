@@ -5,7 +5,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pellucid.ops.channel_attention import GramStatistics, apply_matrix, folded_matrix, joint_gram_statistics
-from pellucid.ops.pixel_product import pixel_product, why_not
 from pellucid.ops.row_stripes import RowStripe, row_stripes, worth_striping
 
 
@@ -72,9 +71,6 @@ class MDTA(nn.Module):
         """Compute some of the channels of dw3×3(1×1(y)), as (B, H, W, channels)."""
         qkv_bias = None if self.qkv.bias is None else self.qkv.bias[rows]
         depthwise_bias = None if self.depthwise.bias is None else self.depthwise.bias[rows]
-        if why_not(y, self.qkv.weight) is None:
-            t = pixel_product(y.permute(0, 2, 3, 1), self.qkv.weight.flatten(1)[rows], qkv_bias).permute(0, 3, 1, 2)
-        else:
-            t = F.conv2d(y, self.qkv.weight[rows], qkv_bias)
+        t = F.conv2d(y, self.qkv.weight[rows], qkv_bias)
         t = F.conv2d(t, self.depthwise.weight[rows], depthwise_bias, padding=1, groups=t.shape[1])
         return t.permute(0, 2, 3, 1)
