@@ -8,6 +8,7 @@ from pellucid.ops.channel_attention import (
     channel_attention,
     folded_matrix,
     gram_statistics,
+    joint_gram_statistics,
 )
 from tolerances import assert_close
 
@@ -98,3 +99,16 @@ def test_shapes_that_disagree_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=r"must|divide"):
         channel_attention(torch.ones(q), torch.ones(k), torch.ones(v), torch.ones(heads), torch.ones(projection))
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("heads", [1, 3])
+def test_queries_and_keys_side_by_side_give_the_same_sums(heads: int, overwrite: bool) -> None:
+    q, k, _ = _qkv(2, 5, 7, 6)
+    qk = torch.cat([q, k], dim=-1)
+    before = qk.clone()
+    for joint, single in zip(
+        joint_gram_statistics(qk, heads, overwrite=overwrite), gram_statistics(q, k, heads), strict=True
+    ):
+        assert_close(joint, single)
+    assert torch.equal(qk, before) != overwrite
