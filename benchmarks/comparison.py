@@ -72,6 +72,27 @@ def compare(paper: str, kind: str, case: Case, rounds: int) -> dict[str, float]:
     }
 
 
+def plot(results: dict[str, Any], path: Path) -> None:
+    """Draw time and extra peak memory as shares of the plain equations'."""
+    import matplotlib as mpl  # not needed by the package itself
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 1 + 0.3 * len(results)), layout="constrained")
+    places = range(len(results))
+    time_shares = [1 / row["speedup"] for row in results.values()]
+    memory_shares = [row["memory_share"] for row in results.values()]
+    axes.barh([place - 0.2 for place in places], time_shares, height=0.4, label="time")
+    axes.barh([place + 0.2 for place in places], memory_shares, height=0.4, label="extra peak memory")
+    axes.axvline(1, color="black", linewidth=1)
+    axes.set_yticks(places, list(results))
+    axes.invert_yaxis()
+    axes.set_xlabel("share of the plain equations'")
+    axes.legend()
+    figure.savefig(path, dpi=100)
+
+
 def main(kind: str, rounds: int, names: Sequence[str]) -> int:
     """Print, save and return 1 where parity is red. `names` choose cases; without any, all are measured."""
     keep_freed_memory()
@@ -95,4 +116,5 @@ def main(kind: str, rounds: int, names: Sequence[str]) -> int:
     if not names:
         content = {"threads": torch.get_num_threads(), "torch": torch.__version__, **results}
         (RESULTS / f"{kind.lower()}.json").write_text(json.dumps(content, indent=1) + "\n")
+        plot(results, RESULTS / f"{kind.lower()}.png")
     return 0
