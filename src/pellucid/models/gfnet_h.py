@@ -95,10 +95,11 @@ class GFNetH(nn.Module):
     def __init__(self, config: GFNetHConfig) -> None:
         super().__init__()
         self.config = config
-        sources, patches = (config.in_channels, *config.widths), (config.patch_size, *(2 for _ in config.widths[1:]))
+        sources = (config.in_channels, *config.widths[:-1])
+        patches = (config.patch_size, *(2 for _ in config.widths[1:]))
         self.embeds = nn.ModuleList(
             nn.Conv2d(source, width, patch, stride=patch)
-            for source, width, patch in zip(sources, config.widths, patches, strict=False)
+            for source, width, patch in zip(sources, config.widths, patches, strict=True)
         )
         self.position = LearnedPosition(config.widths[0], config.grids[0], config.grids[0])
         self.stages = nn.ModuleList(
