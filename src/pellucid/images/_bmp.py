@@ -7,7 +7,7 @@ import numpy as np
 from PIL import BmpImagePlugin, Image
 
 from pellucid.images._metadata import normalise
-from pellucid.images._survey import Decoded, Survey
+from pellucid.images._survey import Survey
 from pellucid.images.picture import BitDepth, Metadata, Samples
 
 SIGNATURE = b"BM"
@@ -43,12 +43,12 @@ def survey(file: BinaryIO) -> Survey:
     )
 
 
-def decode(file: BinaryIO, survey: Survey) -> Decoded:
+def decode(file: BinaryIO, survey: Survey) -> Samples:
     """The samples; raises what Pillow raises for damaged data."""
     image = _open(file)
     mode = ("L" if survey.channels == 1 else "RGB") + "A" * survey.has_alpha
     samples = np.asarray(image if image.mode == mode else image.convert(mode))
-    return Decoded(samples.reshape(survey.height, survey.width, -1))
+    return samples.reshape(survey.height, survey.width, -1)
 
 
 def encode(path: Path, samples: Samples, metadata: Metadata, bit_depth: BitDepth) -> list[str]:

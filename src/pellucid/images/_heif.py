@@ -11,7 +11,7 @@ from PIL import Image, features
 
 from pellucid.errors import PictureError
 from pellucid.images._metadata import grey_profile_lost, normalise, resolution_lost
-from pellucid.images._survey import Decoded, Survey
+from pellucid.images._survey import Survey
 from pellucid.images.picture import BitDepth, Metadata, Samples
 
 _AVIF_BRANDS = (b"avif", b"avis")
@@ -74,14 +74,14 @@ def survey_avif(file: BinaryIO) -> Survey:
     )
 
 
-def decode_avif(file: BinaryIO, survey: Survey) -> Decoded:
+def decode_avif(file: BinaryIO, survey: Survey) -> Samples:
     """The samples; raises imagecodecs.AvifError for damaged data."""
     file.seek(0)
     samples = imagecodecs.avif_decode(file.read())
     samples = samples.reshape(survey.height, survey.width, -1)
     if survey.channels == 1 and samples.shape[2] >= 3:
         samples = samples[..., [0, -1] if survey.has_alpha else [0]]
-    return Decoded(samples)
+    return samples
 
 
 def encode_avif(path: Path, samples: Samples, metadata: Metadata, bit_depth: BitDepth) -> list[str]:
@@ -130,13 +130,13 @@ def survey_heic(file: BinaryIO) -> Survey:
     )
 
 
-def decode_heic(file: BinaryIO, survey: Survey) -> Decoded:
+def decode_heic(file: BinaryIO, survey: Survey) -> Samples:
     """The samples; raises what pillow-heif raises for damaged data."""
     container = _open_heic(file)
     samples = np.asarray(container[container.primary_index])
     if samples.dtype == np.uint16:
         samples = samples >> (16 - survey.bit_depth)  # they come shifted up
-    return Decoded(samples.reshape(survey.height, survey.width, -1))
+    return samples.reshape(survey.height, survey.width, -1)
 
 
 def encode_heic(path: Path, samples: Samples, metadata: Metadata, bit_depth: BitDepth) -> list[str]:

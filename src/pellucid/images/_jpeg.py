@@ -9,7 +9,7 @@ from PIL import Image, JpegImagePlugin
 from pellucid.errors import PictureError
 from pellucid.images._cmyk import about_inks, to_rgb
 from pellucid.images._metadata import normalise
-from pellucid.images._survey import Decoded, Survey
+from pellucid.images._survey import Survey
 from pellucid.images.picture import BitDepth, Metadata, Samples
 
 SIGNATURE = b"\xff\xd8\xff"
@@ -59,14 +59,14 @@ def survey(file: BinaryIO) -> Survey:
     )
 
 
-def decode(file: BinaryIO, survey: Survey) -> Decoded:
+def decode(file: BinaryIO, survey: Survey) -> Samples:
     """The samples; raises PictureError for endless scans, what Pillow raises for damaged data."""
     file.seek(0)
     if file.read().count(_SCAN) > _MOST_SCANS:
         raise PictureError("it is damaged: no encoder splits a picture into so many scans")
     image = _open(file)
     samples = to_rgb(image, image.info.get("icc_profile")) if image.mode == "CMYK" else np.asarray(image)
-    return Decoded(samples.reshape(survey.height, survey.width, survey.channels))
+    return samples.reshape(survey.height, survey.width, survey.channels)
 
 
 def encode(path: Path, samples: Samples, metadata: Metadata, bit_depth: BitDepth) -> list[str]:

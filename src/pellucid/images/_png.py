@@ -11,7 +11,7 @@ import numpy as np
 
 from pellucid.errors import PictureError
 from pellucid.images._metadata import normalise
-from pellucid.images._survey import Decoded, Survey
+from pellucid.images._survey import Survey
 from pellucid.images.picture import TEXT_CHUNKS, BitDepth, Metadata, Samples
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -84,14 +84,14 @@ def survey(file: BinaryIO) -> Survey:
     )
 
 
-def decode(file: BinaryIO, survey: Survey) -> Decoded:
+def decode(file: BinaryIO, survey: Survey) -> Samples:
     """The samples, palettes and transparent colours expanded; raises imagecodecs.PngError for damaged data."""
     file.seek(0)
     samples = imagecodecs.png_decode(file.read())
     samples = samples if samples.ndim == 3 else samples[..., np.newaxis]
     if survey.channels == 1 and samples.shape[2] >= 3:
         samples = samples[..., [0, -1] if survey.has_alpha else [0]]  # a palette of greys
-    return Decoded(samples)
+    return samples
 
 
 def encode(path: Path, samples: Samples, metadata: Metadata, bit_depth: BitDepth) -> list[str]:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pellucid.errors import PictureError
-from pellucid.images._survey import Decoded, Survey
+from pellucid.images._survey import Survey
 from pellucid.images.picture import BitDepth, Metadata, Samples
 
 SIGNATURES = tuple(b"P%d%c" % (kind, space) for kind in range(1, 7) for space in b" \t\r\n#")
@@ -62,7 +62,7 @@ def survey(file: BinaryIO) -> Survey:
     )
 
 
-def decode(file: BinaryIO, survey: Survey) -> Decoded:
+def decode(file: BinaryIO, survey: Survey) -> Samples:
     """The samples; raises PictureError where some are missing, or larger than announced."""
     head = _head(file)
     file.seek(head.raster)
@@ -74,7 +74,7 @@ def decode(file: BinaryIO, survey: Survey) -> Decoded:
     top = 2**survey.bit_depth - 1
     if head.top != top:
         values = (values.astype(np.uint32) * top + head.top // 2) // head.top
-    return Decoded(values.astype(survey.stored_type, copy=False).reshape(head.height, head.width, head.channels))
+    return values.astype(survey.stored_type, copy=False).reshape(head.height, head.width, head.channels)
 
 
 def encode(path: Path, samples: Samples, metadata: Metadata, bit_depth: BitDepth) -> list[str]:

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
+import numpy as np
+
 from pellucid.errors import PictureError
 from pellucid.images.picture import BitDepth, Metadata, Numbers, PictureHeader, Sample, Samples, stored_type
 
@@ -56,32 +58,62 @@ class Survey:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class Decoded:
-    """Samples `(H, W, C)` as stored, alpha last where there is one, and what decoding had to change."""
-
-    samples: Samples
-    notes: tuple[str, ...] = ()
-
-
 class Page(NamedTuple):
-    """A picture in a file, and how to decode it."""
+    """A picture in a file, and how to decode it.
+
+    `stripes` gives its samples `(h, W, C)` as stored, from top to bottom, alpha last where there is one. `held` is the
+    memory that this takes where they are decoded as they are asked for; None where all are decoded at once.
+    """
 
     survey: Survey
-    decode: Callable[[], Decoded]
+    stripes: Callable[[], Iterator[Samples]]
+    held: int | None = None
 
 
 Pages = Callable[[BinaryIO], Iterator[Page]]
 
 
-def only_page(survey: Callable[[BinaryIO], Survey], decode: Callable[[BinaryIO, Survey], Decoded]) -> Pages:
+def only_page(
+    survey: Callable[[BinaryIO], Survey],
+    decode: Callable[[BinaryIO, Survey], Samples],
+) -> Pages:
     """The pages of a format whose files hold one picture each."""
 
     def pages(file: BinaryIO) -> Iterator[Page]:
         found = survey(file)
-        yield Page(found, lambda: decode(file, found))
+
+        def whole() -> Iterator[Samples]:
+            yield decode(file, found)
+
+        yield Page(found, whole)
 
     return pages
+
+
+class Sheet(NamedTuple):
+    """A page to be written: all of it but its rows. `channels` counts alpha, as stored."""
+
+    height: int
+    width: int
+    channels: int
+    type: type[Sample]
+    bit_depth: BitDepth
+    metadata: Metadata
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its samples."""
+        return self.height * self.width * self.channels * np.dtype(self.type).itemsize
+
+
+def gathered(sheet: Sheet, rows: Iterator[Samples]) -> Samples:
+    """All rows `(H, W, C)` of a sheet, for formats that are encoded at once."""
+    samples: Samples = np.empty((sheet.height, sheet.width, sheet.channels), sheet.type)
+    top = 0
+    for stripe in rows:
+        samples[top : top + len(stripe)] = stripe
+        top += len(stripe)
+    return samples
 
 
 def upright(samples: Samples, orientation: int) -> Samples:

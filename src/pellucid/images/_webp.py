@@ -9,7 +9,7 @@ from PIL import Image
 
 from pellucid.errors import PictureError
 from pellucid.images._metadata import grey_profile_lost, normalise, resolution_lost
-from pellucid.images._survey import Decoded, Survey
+from pellucid.images._survey import Survey
 from pellucid.images.picture import BitDepth, Metadata, Samples
 
 MOST_PIXELS_PER_SIDE = 16383
@@ -38,10 +38,10 @@ def survey(file: BinaryIO) -> Survey:
     )
 
 
-def decode(file: BinaryIO, survey: Survey) -> Decoded:
+def decode(file: BinaryIO, survey: Survey) -> Samples:
     """The samples; raises imagecodecs.WebpError for damaged data."""
     file.seek(0)
-    return Decoded(imagecodecs.webp_decode(file.read(), hasalpha=survey.has_alpha))
+    return imagecodecs.webp_decode(file.read(), hasalpha=survey.has_alpha)
 
 
 def encode(path: Path, samples: Samples, metadata: Metadata, bit_depth: BitDepth) -> list[str]:

@@ -1,7 +1,7 @@
 """Writing pictures: whole or not at all, with what the format can hold, and a sentence for each thing it cannot."""
 
 import itertools
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +13,7 @@ import numpy as np
 from pellucid.errors import PictureError
 from pellucid.files import atomic_path
 from pellucid.images import _bmp, _heif, _jpeg, _png, _pnm, _tiff_writing, _webp
+from pellucid.images._survey import Sheet, gathered
 from pellucid.images._tiff_tags import ARRAY_NAMES
 from pellucid.images.picture import (
     BitDepth,
@@ -24,13 +25,14 @@ from pellucid.images.picture import (
     stored_type,
     to_samples,
 )
+from pellucid.images.stream import PictureStream
 from pellucid.images.view import count_not_numbers
 
 
 class _Writer(Protocol):
     """Takes the pages of one file; the first two give back what could not be kept, the last lets go of the file."""
 
-    def add(self, samples: Samples, metadata: Metadata, bit_depth: BitDepth) -> list[str]: ...
+    def add(self, sheet: Sheet, rows: Iterator[Samples]) -> list[str]: ...
 
     def close(self) -> list[str]: ...
 
@@ -43,10 +45,13 @@ class _OnePage:
     def __init__(self, encode: Callable[[Path, Samples, Metadata, BitDepth], list[str]], path: Path) -> None:
         self._encode, self._path = encode, path
 
-    def add(self, samples: Samples, metadata: Metadata, bit_depth: BitDepth) -> list[str]:
+    def add(self, sheet: Sheet, rows: Iterator[Samples]) -> list[str]:
         if self._path.stat().st_size:
             raise PictureError("its format holds one picture; several pages need .tif")
-        return self._encode(self._path, samples, metadata, bit_depth)
+        samples = gathered(sheet, rows)
+        return self._encode(
+            self._path, samples if sheet.channels > 1 else samples[..., 0], sheet.metadata, sheet.bit_depth
+        )
 
     def close(self) -> list[str]:
         return []
@@ -57,9 +62,13 @@ class _OnePage:
 
 @dataclass(frozen=True, kw_only=True)
 class _Format:
-    """How to write a format and what it can hold; `loses` are names from `Metadata.carries`."""
+    """How to write a format and what it can hold; `loses` are names from `Metadata.carries`.
+
+    One that `streams` is written row by row; the others take the picture whole.
+    """
 
     writer: Callable[[Path], _Writer]
+    streams: bool = False
     depths: tuple[BitDepth, ...] = (8,)
     any_numbers: bool = False
     holds_alpha: bool = False
@@ -93,7 +102,9 @@ _FORMATS: Final = {
     "PNG": _Format(
         writer=partial(_OnePage, _png.encode), depths=(8, 16), holds_alpha=True, loses=frozenset({"IPTC data"})
     ),
-    "TIFF": _Format(writer=_tiff_writing.PagesWriter, depths=(8, 16, 32), any_numbers=True, holds_alpha=True),
+    "TIFF": _Format(
+        writer=_tiff_writing.PagesWriter, streams=True, depths=(8, 16, 32), any_numbers=True, holds_alpha=True
+    ),
     "JPEG": _Format(writer=partial(_OnePage, _jpeg.encode), most_pixels_per_side=_jpeg.MOST_PIXELS_PER_SIDE),
     "WEBP": _Format(
         writer=partial(_OnePage, _webp.encode),
@@ -125,7 +136,7 @@ _FORMATS: Final = {
 }
 
 
-def unsupported(picture: Picture | PictureHeader, suffix: str) -> tuple[str, ...]:
+def unsupported(picture: Picture | PictureStream | PictureHeader, suffix: str) -> tuple[str, ...]:
     """What of the picture a file with this `suffix` (".jpg") cannot hold, a sentence each, to show before work starts.
 
     Raises PictureError where it could not be written at all: an unknown suffix, too many pixels per side, several
@@ -147,7 +158,7 @@ def unsupported(picture: Picture | PictureHeader, suffix: str) -> tuple[str, ...
     if isinstance(picture, PictureHeader):
         if picture.pages > 1 and name != "TIFF":
             raise PictureError(f"{name} holds one picture; this file has {picture.pages} pages; use .tif")
-    elif picture.numbers == "float" and not form.any_numbers and count_not_numbers(picture):
+    elif not form.any_numbers and _not_numbers(picture):
         raise PictureError(f"{name} holds no values that are not numbers (NaN or infinite); use .tif")
     sentences: list[str] = []
     if picture.numbers != "unsigned" and not form.any_numbers:
@@ -164,6 +175,16 @@ def unsupported(picture: Picture | PictureHeader, suffix: str) -> tuple[str, ...
     return tuple(sentences)
 
 
+def bytes_to_write(picture: PictureStream | PictureHeader, suffix: str) -> int:
+    """Memory that writing a page in the format of a suffix takes besides its rows: nothing where it is done by rows."""
+    form = _FORMATS[FORMATS[suffix.lower()]]
+    if form.streams:
+        return 0
+    coded = 2  # the encoder's own copy, which is seldom as large
+    channels = picture.channels + (picture.has_alpha and form.holds_alpha)
+    return coded * picture.width * picture.height * channels * -(-min(picture.bit_depth, form.depths[-1]) // 8)
+
+
 def write_picture(picture: Picture, path: str | Path, *, overwrite: bool = False) -> tuple[str, ...]:
     """Write in the format of the suffix of `path`, atomically; returns a sentence for each thing that was not kept.
 
@@ -173,12 +194,14 @@ def write_picture(picture: Picture, path: str | Path, *, overwrite: bool = False
     return write_pages([picture], path, overwrite=overwrite)
 
 
-def write_pages(pages: Iterable[Picture], path: str | Path, *, overwrite: bool = False) -> tuple[str, ...]:
-    """Write pictures as the pages of one file, each as soon as it comes; several need TIFF. Otherwise `write_picture`.
+def write_pages(
+    pages: Iterable[Picture | PictureStream], path: str | Path, *, overwrite: bool = False
+) -> tuple[str, ...]:
+    """Write pictures as the pages of one file, each as it comes; several need TIFF. Otherwise like `write_picture`.
 
-    What goes wrong in making the pages passes through as it is.
+    The rows of streams are asked for as they are written. What goes wrong in making pages and rows passes through.
     """
-    path, following = Path(path), iter(pages)
+    path, following = Path(path), (PictureStream.of(page) if isinstance(page, Picture) else page for page in pages)
     first = next(following, None)
     with _sentences(path):
         if first is None:
@@ -189,10 +212,10 @@ def write_pages(pages: Iterable[Picture], path: str | Path, *, overwrite: bool =
         with _sentences(path):
             writer = form.writer(temporary)
         try:
-            for picture in itertools.chain([first], following):
+            for page in itertools.chain([first], following):
                 with _sentences(path):
-                    lost += unsupported(picture, path.suffix)
-                    lost += writer.add(*_encodable(picture, form))
+                    lost += unsupported(page, path.suffix)
+                    lost += writer.add(*_encodable(page, form))
             with _sentences(path):
                 lost += writer.close()
         finally:
@@ -205,6 +228,8 @@ def _sentences(path: Path) -> Generator[None, None, None]:
     """Whatever keeps the pixels from being encoded becomes a PictureError that starts with the name of the file."""
     try:
         yield
+    except _RowsError as failed:
+        raise failed.reason from failed.reason.__cause__
     except PictureError as error:
         raise PictureError(f"{path}: {error}") from error
     except (RuntimeError, ValueError) as error:  # codecs' own classes descend from RuntimeError
@@ -213,18 +238,52 @@ def _sentences(path: Path) -> Generator[None, None, None]:
         raise PictureError(f"{path}: encoding it needs more memory than there is") from error
 
 
-def _encodable(picture: Picture, form: _Format) -> tuple[Samples, Metadata, BitDepth]:
-    """Samples as the format holds them, `(H, W)` for plain grey, else `(H, W, C)` with alpha last."""
-    pixels, numbers, bit_depth = picture.pixels, picture.numbers, picture.bit_depth
-    if numbers != "unsigned" and not form.any_numbers:
-        pixels, numbers, bit_depth = scaled(pixels, picture.span), "unsigned", form.depths[-1]
-    elif bit_depth > form.depths[-1]:
-        pixels, bit_depth = scaled(pixels, picture.span), form.depths[-1]
+class _RowsError(Exception):
+    """What went wrong in making the rows, on its way through the encoders."""
+
+    def __init__(self, reason: Exception) -> None:
+        super().__init__()
+        self.reason = reason
+
+
+def _marked(rows: Iterator[Picture]) -> Iterator[Picture]:
+    try:
+        yield from rows
+    except Exception as error:
+        raise _RowsError(error) from error
+
+
+def _encodable(picture: PictureStream, form: _Format) -> tuple[Sheet, Iterator[Samples]]:
+    """The picture as the format holds it, alpha last."""
+    numbers, bit_depth = picture.numbers, picture.bit_depth
+    as_seen = bit_depth > form.depths[-1] or (numbers != "unsigned" and not form.any_numbers)
+    if as_seen:
+        bit_depth = form.depths[-1]
+        numbers = numbers if form.any_numbers else "unsigned"
     held: BitDepth = next(depth for depth in form.depths if depth >= bit_depth)
-    alpha = picture.alpha if form.holds_alpha else None
-    shape = (picture.height, picture.width, picture.channels + (alpha is not None))
-    samples: Samples = np.empty(shape, stored_type(numbers, held))
-    to_samples(pixels, numbers, held, out=samples[..., : picture.channels])
-    if alpha is not None:
-        to_samples(alpha, numbers, held, out=samples[..., -1])
-    return samples if shape[2] > 1 else samples[..., 0], picture.metadata, held
+    has_alpha = picture.has_alpha and form.holds_alpha
+    sheet = Sheet(
+        height=picture.height,
+        width=picture.width,
+        channels=picture.channels + has_alpha,
+        type=stored_type(numbers, held),
+        bit_depth=held,
+        metadata=picture.metadata,
+    )
+
+    def converted(stripe: Picture) -> Samples:
+        samples: Samples = np.empty((stripe.height, sheet.width, sheet.channels), sheet.type)
+        pixels = scaled(stripe.pixels, stripe.span) if as_seen else stripe.pixels
+        to_samples(pixels, numbers, held, out=samples[..., : picture.channels])
+        if has_alpha and stripe.alpha is not None:
+            to_samples(stripe.alpha, numbers, held, out=samples[..., -1])
+        return samples
+
+    return sheet, (converted(stripe) for stripe in _marked(picture.stripes()))
+
+
+def _not_numbers(picture: Picture | PictureStream | PictureHeader) -> int:
+    """How many pixels are not numbers, where that is known."""
+    if isinstance(picture, PictureStream):
+        return picture.not_numbers
+    return count_not_numbers(picture) if isinstance(picture, Picture) and picture.numbers == "float" else 0
