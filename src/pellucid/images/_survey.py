@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
 from pellucid.errors import PictureError
+from pellucid.images._sheet import stripe_rows
 from pellucid.images.picture import BitDepth, Metadata, Numbers, PictureHeader, Sample, Samples, stored_type
 
 
@@ -40,6 +41,11 @@ class Survey:
         return stored_type(self.numbers, self.bit_depth)
 
     @property
+    def stripe_rows(self) -> int:
+        """How many rows make a stripe."""
+        return stripe_rows(self.width, self.channels + self.has_alpha, self.stored_type)
+
+    @property
     def header(self) -> PictureHeader:
         """The same, upright, for the public."""
         lying = self.orientation >= 5
@@ -64,22 +70,34 @@ class Decoded:
     notes: tuple[str, ...] = ()
 
 
+Stripes = Callable[[], Iterator[Samples]]
+
+
 class Page(NamedTuple):
-    """A picture in a file, and how to decode it."""
+    """A picture in a file, and how to decode it.
+
+    `stripes` gives the samples of `decode` as stripes `(h, W, C)` of rows from top to bottom, with never more than a
+    few of them in memory, and raises what `decode` raises; None where the file can be decoded only as a whole.
+    """
 
     survey: Survey
     decode: Callable[[], Decoded]
+    stripes: Stripes | None = None
 
 
 Pages = Callable[[BinaryIO], Iterator[Page]]
 
 
-def only_page(survey: Callable[[BinaryIO], Survey], decode: Callable[[BinaryIO, Survey], Decoded]) -> Pages:
+def only_page(
+    survey: Callable[[BinaryIO], Survey],
+    decode: Callable[[BinaryIO, Survey], Decoded],
+    stripes_of: Callable[[BinaryIO, Survey], Stripes | None] = lambda *_: None,
+) -> Pages:
     """The pages of a format whose files hold one picture each."""
 
     def pages(file: BinaryIO) -> Iterator[Page]:
         found = survey(file)
-        yield Page(found, lambda: decode(file, found))
+        yield Page(found, lambda: decode(file, found), stripes_of(file, found))
 
     return pages
 

@@ -1,7 +1,7 @@
 """Writing pictures: whole or not at all, with what the format can hold, and a sentence for each thing it cannot."""
 
 import itertools
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +13,7 @@ import numpy as np
 from pellucid.errors import PictureError
 from pellucid.files import atomic_path
 from pellucid.images import _bmp, _heif, _jpeg, _png, _pnm, _tiff_writing, _webp
+from pellucid.images._sheet import Sheet
 from pellucid.images._tiff_tags import ARRAY_NAMES
 from pellucid.images.picture import (
     BitDepth,
@@ -40,13 +41,16 @@ class _Writer(Protocol):
 class _OnePage:
     """The writer of a format whose files hold one picture."""
 
-    def __init__(self, encode: Callable[[Path, Samples, Metadata, BitDepth], list[str]], path: Path) -> None:
+    def __init__(self, encode: Callable[[Path, Sheet, Iterator[Samples]], list[str]], path: Path) -> None:
         self._encode, self._path = encode, path
 
     def add(self, samples: Samples, metadata: Metadata, bit_depth: BitDepth) -> list[str]:
         if self._path.stat().st_size:
             raise PictureError("its format holds one picture; several pages need .tif")
-        return self._encode(self._path, samples, metadata, bit_depth)
+        rows = samples.reshape(*samples.shape[:2], -1)
+        height, width, channels = rows.shape
+        sheet = Sheet(height, width, channels, samples.dtype.type, bit_depth, metadata)
+        return self._encode(self._path, sheet, iter([rows]))
 
     def close(self) -> list[str]:
         return []
