@@ -105,8 +105,8 @@ def _stripes(file: BinaryIO, survey: Survey) -> Iterator[Samples]:
         if len(data) < count * stride:
             raise PictureError("the BMP data is truncated; get a whole copy of the file")
         part = Image.frombytes(image.mode, (survey.width, count), data, "raw", stored, stride, direction)
-        if image.mode == "P" and image.palette:
-            part.putpalette(*reversed(image.palette.getdata()))
+        if image.mode == "P":
+            part.putpalette(*_palette(image))
         yield _samples(part, survey)
 
 
@@ -133,7 +133,13 @@ def _stored_as(image: Image.Image) -> str | None:
     return arguments[0] if codec == "raw" else None
 
 
+def _palette(image: Image.Image) -> tuple[bytes, str]:
+    """Its colours, and Pillow's name of the kind in which they stand; `getpalette` would decode all pixels."""
+    kind, colours = image.palette.getdata() if image.palette else ("RGB", b"")
+    return bytes(colours), kind
+
+
 def _is_grey(image: Image.Image) -> bool:
-    stored, palette = image.palette.getdata() if image.palette else ("RGB", b"")  # getpalette would decode the pixels
-    colours = np.frombuffer(palette, np.uint8).reshape(-1, len(stored))[:, :3]
-    return bool((colours == colours[:, :1]).all())
+    colours, kind = _palette(image)
+    levels = np.frombuffer(colours, np.uint8).reshape(-1, len(kind))[:, :3]
+    return bool((levels == levels[:, :1]).all())

@@ -25,6 +25,7 @@ _FIRST_AFTER_HEAD = len(SIGNATURE) + 12 + _HEAD_SIZE
 _MOST_MEANING = 768  # bytes: a palette of 256 colours
 _PIECE = 2**16  # compressed bytes looked at at a time
 _MOST_DATA = 2**20  # bytes of one chunk of rows
+_OPTIONAL = 0x20  # the bit of a chunk's name that allows a reader not to know it
 _PALETTE = 3  # of PNG's types of colour
 _CHANNELS = {0: 1, 2: 3, _PALETTE: 1, 4: 2, 6: 4}
 
@@ -101,13 +102,9 @@ def read_rows(file: BinaryIO, stripe_rows: int) -> Iterator[Samples]:
     above = b""
     for start in range(0, height, stripe_rows):
         count = min(stripe_rows, height - start)
-        size = count * (1 + row_bytes)
-        # The checksum of all rows stands behind the last; a byte more is asked for, so that it is looked at.
-        data = inflated.read(size + (start + count == height))
-        if len(data) < size:
-            raise PictureError("the PNG data is damaged: rows are missing")
-        framed = count + bool(above)
-        stripe = _decoded(head, framed, b"".join((above, memoryview(data)[:size])))[-count:]
+        stripe = _decoded(head, count + bool(above), above + inflated.read(count * (1 + row_bytes)))[-count:]
+        if start + count == height:
+            inflated.finish()
         above = _plain(stripe[-1:])
         if layout.is_packed or layout.meaning:
             stripe = _decoded(layout.head, count, _plain(stripe), layout.meaning)
@@ -145,7 +142,9 @@ def _layout_of(file: BinaryIO) -> _Layout:
             return _Layout(head[8:-4], meaning, chunk.at - 8)
         if chunk.kind in (b"PLTE", b"tRNS"):
             meaning += _stored(file, chunk)
-    raise PictureError("the PNG data is damaged: it has no pixels")
+        elif not (chunk.kind.isalpha() and chunk.kind[0] & _OPTIONAL):
+            break
+    raise PictureError("the PNG data is damaged before its pixels")
 
 
 def _stored(file: BinaryIO, chunk: Chunk) -> bytes:
@@ -163,16 +162,25 @@ class _Inflated:
         self._waiting = b""
 
     def read(self, size: int) -> bytes:
-        """The next `size` bytes; fewer where there are no more."""
+        """The next `size` bytes; raises PictureError where they end before."""
         parts: list[bytes] = []
-        while size and not self._stream.eof:
-            piece = self._waiting or next(self._pieces, b"")
-            parts.append(self._stream.decompress(piece, size))
-            self._waiting = self._stream.unconsumed_tail
+        while size:
+            parts.append(self._part(size))
             size -= len(parts[-1])
-            if not piece and not parts[-1]:
-                break
         return b"".join(parts)
+
+    def finish(self) -> None:
+        """Look at the checksum behind the last byte; it does no harm if there are more bytes than were needed."""
+        while not self._stream.eof and not self._part(1):
+            pass
+
+    def _part(self, size: int) -> bytes:
+        piece = b"" if self._stream.eof else self._waiting or next(self._pieces, b"")
+        part = self._stream.decompress(piece, size)
+        self._waiting = self._stream.unconsumed_tail
+        if not (piece or part):
+            raise PictureError("the PNG data is damaged: its rows end too early")
+        return part
 
 
 def _image_data(file: BinaryIO, at: int) -> Iterator[bytes]:

@@ -91,13 +91,13 @@ Pages = Callable[[BinaryIO], Iterator[Page]]
 def only_page(
     survey: Callable[[BinaryIO], Survey],
     decode: Callable[[BinaryIO, Survey], Decoded],
-    stripes_of: Callable[[BinaryIO, Survey], Stripes | None] = lambda *_: None,
+    stripes_of: Callable[[BinaryIO, Survey], Stripes | None] | None = None,
 ) -> Pages:
     """The pages of a format whose files hold one picture each."""
 
     def pages(file: BinaryIO) -> Iterator[Page]:
         found = survey(file)
-        yield Page(found, lambda: decode(file, found), stripes_of(file, found))
+        yield Page(found, lambda: decode(file, found), stripes_of and stripes_of(file, found))
 
     return pages
 
