@@ -71,8 +71,14 @@ def decode(file: BinaryIO, survey: Survey) -> Decoded:
     if file.read().count(_SCAN) > _MOST_SCANS:
         raise PictureError("it is damaged: no encoder splits a picture into so many scans")
     image = _open(file)
-    samples = to_rgb(image, image.info.get("icc_profile")) if image.mode == "CMYK" else np.asarray(image)
-    return Decoded(samples.reshape(survey.height, survey.width, survey.channels))
+    if image.mode == "CMYK":
+        return Decoded(to_rgb(image, image.info.get("icc_profile")))
+    # Pillow would copy all pixels twice on their way into an array.
+    samples = np.empty((survey.height, survey.width, survey.channels), np.uint8)
+    for start in range(0, survey.height, survey.stripe_rows):
+        part = image.crop((0, start, survey.width, min(start + survey.stripe_rows, survey.height)))
+        samples[start : start + part.height] = np.asarray(part).reshape(part.height, survey.width, -1)
+    return Decoded(samples)
 
 
 def encode(path: Path, sheet: Sheet, rows: Iterator[Samples]) -> list[str]:

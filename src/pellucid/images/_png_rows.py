@@ -117,12 +117,18 @@ def packed_rows(stripes: Iterator[Samples], level: int) -> Iterator[bytes]:
     above: Samples | None = None
     for stripe in stripes:
         framed = stripe if above is None else np.concatenate([above, stripe])
-        encoded = BytesIO(imagecodecs.png_encode(framed, level=0))
-        filtered = zlib.decompress(b"".join(_image_data(encoded, _FIRST_AFTER_HEAD)))
+        filtered = _filtered(framed)
         dropped = 0 if above is None else len(filtered) // len(framed)
         above = stripe[-1:].copy()
         yield from _split(stream.compress(memoryview(filtered)[dropped:]))
     yield from _split(stream.flush())
+
+
+def _filtered(rows: Samples) -> bytes:
+    size = rows.nbytes + len(rows)
+    # By itself imagecodecs leaves too little room for narrow rows that are not compressed.
+    encoded = imagecodecs.png_encode(rows, level=0, out=size + size // 64 + 1024)
+    return zlib.decompress(b"".join(_image_data(BytesIO(encoded), _FIRST_AFTER_HEAD)))
 
 
 def _split(data: bytes) -> Iterator[bytes]:

@@ -79,10 +79,7 @@ def stripes_of(file: BinaryIO, survey: Survey) -> Stripes | None:
     head = _head(file)
     if head.kind < 4:
         return None
-    count = survey.stripe_rows
-    return lambda: (
-        _binary(file, head, survey, start, min(count, head.height - start)) for start in range(0, head.height, count)
-    )
+    return lambda: _stripes(file, head, survey)
 
 
 def encode(path: Path, sheet: Sheet, rows: Iterator[Samples]) -> list[str]:
@@ -126,6 +123,11 @@ def _row_bytes(head: _Head) -> int:
     if head.kind == 4:
         return -(-head.width // 8)
     return head.width * head.channels * (1 if head.top < 256 else 2)
+
+
+def _stripes(file: BinaryIO, head: _Head, survey: Survey) -> Iterator[Samples]:
+    for start in range(0, head.height, survey.stripe_rows):
+        yield _binary(file, head, survey, start, min(survey.stripe_rows, head.height - start))
 
 
 def _binary(file: BinaryIO, head: _Head, survey: Survey, start: int, count: int) -> Samples:

@@ -9,6 +9,7 @@ from PIL import Image
 from pellucid.images.picture import BitDepth, Metadata, Sample, Samples
 
 _STRIPE_BYTES = 2**21  # of samples: small beside a picture, large beside what a stripe costs by itself
+_MOST_ROWS = 2**16  # as some libraries take no higher pictures
 
 
 class Sheet(NamedTuple):
@@ -29,7 +30,7 @@ class Sheet(NamedTuple):
 
 def stripe_rows(width: int, channels: int, kind: type[Sample]) -> int:
     """How many rows of such samples to work on at a time; at least one."""
-    return max(1, _STRIPE_BYTES // (width * channels * np.dtype(kind).itemsize))
+    return min(max(1, _STRIPE_BYTES // (width * channels * np.dtype(kind).itemsize)), _MOST_ROWS)
 
 
 def regrouped(sheet: Sheet, rows: Iterator[Samples], height: int) -> Iterator[Samples]:
