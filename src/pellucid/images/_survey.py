@@ -4,9 +4,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
-import numpy as np
-
 from pellucid.errors import PictureError
+from pellucid.images._sheet import stripe_rows
 from pellucid.images.picture import BitDepth, Metadata, Numbers, PictureHeader, Sample, Samples, stored_type
 
 
@@ -42,6 +41,11 @@ class Survey:
         return stored_type(self.numbers, self.bit_depth)
 
     @property
+    def stripe_rows(self) -> int:
+        """How many rows make a stripe."""
+        return stripe_rows(self.width, self.channels + self.has_alpha, self.stored_type)
+
+    @property
     def header(self) -> PictureHeader:
         """The same, upright, for the public."""
         lying = self.orientation >= 5
@@ -58,15 +62,19 @@ class Survey:
         )
 
 
+Stripes = Callable[[], Iterator[Samples]]
+
+
 class Page(NamedTuple):
     """A picture in a file, and how to decode it.
 
     `stripes` gives its samples `(h, W, C)` as stored, from top to bottom, alpha last where there is one. `held` is the
-    memory that this takes where they are decoded as they are asked for; None where all are decoded at once.
+    memory that this takes, beyond some stripes of usual size, where they are decoded as they are asked for; None where
+    all are decoded at once.
     """
 
     survey: Survey
-    stripes: Callable[[], Iterator[Samples]]
+    stripes: Stripes
     held: int | None = None
 
 
@@ -76,8 +84,9 @@ Pages = Callable[[BinaryIO], Iterator[Page]]
 def only_page(
     survey: Callable[[BinaryIO], Survey],
     decode: Callable[[BinaryIO, Survey], Samples],
+    stripes_of: Callable[[BinaryIO, Survey], Stripes | None] = lambda _, __: None,
 ) -> Pages:
-    """The pages of a format whose files hold one picture each."""
+    """The pages of a format whose files hold one picture each; `stripes_of` is None for those to decode at once."""
 
     def pages(file: BinaryIO) -> Iterator[Page]:
         found = survey(file)
@@ -85,35 +94,10 @@ def only_page(
         def whole() -> Iterator[Samples]:
             yield decode(file, found)
 
-        yield Page(found, whole)
+        stripes = stripes_of(file, found)
+        yield Page(found, stripes or whole, held=0 if stripes else None)
 
     return pages
-
-
-class Sheet(NamedTuple):
-    """A page to be written: all of it but its rows. `channels` counts alpha, as stored."""
-
-    height: int
-    width: int
-    channels: int
-    type: type[Sample]
-    bit_depth: BitDepth
-    metadata: Metadata
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of its samples."""
-        return self.height * self.width * self.channels * np.dtype(self.type).itemsize
-
-
-def gathered(sheet: Sheet, rows: Iterator[Samples]) -> Samples:
-    """All rows `(H, W, C)` of a sheet, for formats that are encoded at once."""
-    samples: Samples = np.empty((sheet.height, sheet.width, sheet.channels), sheet.type)
-    top = 0
-    for stripe in rows:
-        samples[top : top + len(stripe)] = stripe
-        top += len(stripe)
-    return samples
 
 
 def upright(samples: Samples, orientation: int) -> Samples:

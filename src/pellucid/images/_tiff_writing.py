@@ -3,7 +3,7 @@
 import itertools
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import imagecodecs
@@ -19,7 +19,7 @@ from pellucid.images._ifd import (
     read_layout,
     read_offset,
 )
-from pellucid.images._survey import Sheet, gathered
+from pellucid.images._sheet import Sheet, gathered, regrouped
 from pellucid.images._tiff_tags import ARRAY_NAMES, byte_order, directory_of, stores_planes_apart
 from pellucid.images.picture import Metadata, Samples
 
@@ -41,24 +41,25 @@ class PagesWriter:
     def add(self, sheet: Sheet, rows: Iterator[Samples]) -> list[str]:
         """Write the rows of the next page losslessly, as they come."""
         metadata, shape = sheet.metadata, (sheet.height, sheet.width, sheet.channels)
+        row = sheet.width * sheet.channels * np.dtype(sheet.type).itemsize
         if self._file is None:
-            expected = sheet.nbytes * (metadata.array.shape[0] if metadata.array else 1)
+            expected = sheet.height * row * (metadata.array.shape[0] if metadata.array else 1)
             self._layout = Layout(byte_order(metadata).order, big=expected > _MOST_CLASSIC)
             self._plain = metadata.array is not None and ARRAY_NAMES[0] in metadata.array.names
             self._planar = sheet.channels > 1 and stores_planes_apart(metadata)
             self._file = tifffile.TiffWriter(self._path, bigtiff=self._layout.big, byteorder=self._layout.order)
-        stored = shape if sheet.channels > 1 else shape[:2]
-        planes: Iterable[Iterable[Samples]] = [rows]
+        height = max(1, _STRIP_BYTES // row)
         if self._planar:
-            stored = (sheet.channels, *shape[:2])
-            planes = ([plane[..., np.newaxis]] for plane in np.moveaxis(gathered(sheet, rows), 2, 0))
-        strip = max(1, _STRIP_BYTES // (sheet.nbytes // sheet.height))
-        strips = itertools.chain.from_iterable(_strips(plane, strip) for plane in planes)
+            plane = sheet._replace(channels=1)
+            planes = np.moveaxis(gathered(sheet, rows), 2, 0)[..., np.newaxis]
+            strips = itertools.chain.from_iterable(regrouped(plane, iter([samples]), height) for samples in planes)
+        else:
+            strips = regrouped(sheet, rows, height)
         self._file.write(
             strips if self._plain else (_packed(samples, self._layout) for samples in strips),
-            shape=stored,
+            shape=(sheet.channels, *shape[:2]) if self._planar else shape if sheet.channels > 1 else shape[:2],
             dtype=sheet.type,
-            rowsperstrip=None if self._plain else strip,
+            rowsperstrip=None if self._plain else height,
             photometric="rgb" if sheet.channels >= 3 else "minisblack",
             planarconfig=("separate" if self._planar else "contig") if sheet.channels > 1 else None,
             extrasamples=("unassalpha",) if sheet.channels in (2, 4) else None,
@@ -89,18 +90,6 @@ class PagesWriter:
         """Let go of the file, finished or not."""
         if self._file is not None:
             self._file.close()
-
-
-def _strips(rows: Iterable[Samples], height: int) -> Iterator[Samples]:
-    """The same rows, so many at a time."""
-    rest: Samples | None = None
-    for stripe in rows:
-        samples = stripe if rest is None else np.concatenate([rest, stripe])
-        whole = len(samples) // height * height
-        yield from (samples[top : top + height] for top in range(0, whole, height))
-        rest = samples[whole:] if whole < len(samples) else None
-    if rest is not None:
-        yield rest
 
 
 def _packed(strip: Samples, layout: Layout) -> bytes:

@@ -249,11 +249,11 @@ def _recognised(file: BinaryIO) -> Pages:
 
 
 _FORMATS: Final = (
-    (_png.SIGNATURE, only_page(_png.survey, _png.decode)),
+    (_png.SIGNATURE, only_page(_png.survey, _png.decode, _png.stripes_of)),
     (_jpeg.SIGNATURE, only_page(_jpeg.survey, _jpeg.decode)),
     (_tiff.SIGNATURES, _tiff.pages),
-    (_bmp.SIGNATURE, only_page(_bmp.survey, _bmp.decode)),
-    (_pnm.SIGNATURES, only_page(_pnm.survey, _pnm.decode)),
+    (_bmp.SIGNATURE, only_page(_bmp.survey, _bmp.decode, _bmp.stripes_of)),
+    (_pnm.SIGNATURES, only_page(_pnm.survey, _pnm.decode, _pnm.stripes_of)),
 )
 
 

@@ -13,11 +13,10 @@ import numpy as np
 from pellucid.errors import PictureError
 from pellucid.files import atomic_path
 from pellucid.images import _bmp, _heif, _jpeg, _png, _pnm, _tiff_writing, _webp
-from pellucid.images._survey import Sheet, gathered
+from pellucid.images._sheet import Sheet
 from pellucid.images._tiff_tags import ARRAY_NAMES
 from pellucid.images.picture import (
     BitDepth,
-    Metadata,
     Picture,
     PictureHeader,
     Samples,
@@ -42,16 +41,13 @@ class _Writer(Protocol):
 class _OnePage:
     """The writer of a format whose files hold one picture."""
 
-    def __init__(self, encode: Callable[[Path, Samples, Metadata, BitDepth], list[str]], path: Path) -> None:
+    def __init__(self, encode: Callable[[Path, Sheet, Iterator[Samples]], list[str]], path: Path) -> None:
         self._encode, self._path = encode, path
 
     def add(self, sheet: Sheet, rows: Iterator[Samples]) -> list[str]:
         if self._path.stat().st_size:
             raise PictureError("its format holds one picture; several pages need .tif")
-        samples = gathered(sheet, rows)
-        return self._encode(
-            self._path, samples if sheet.channels > 1 else samples[..., 0], sheet.metadata, sheet.bit_depth
-        )
+        return self._encode(self._path, sheet, rows)
 
     def close(self) -> list[str]:
         return []
@@ -100,12 +96,18 @@ _ALL: Final = _PROFILE_AND_TEXTS | {"resolution"}
 _OF_ONE_FORMAT: Final = {"JPEG": {"comment"}, "PNG": {"texts", "colour description"}, "TIFF": set(ARRAY_NAMES)}
 _FORMATS: Final = {
     "PNG": _Format(
-        writer=partial(_OnePage, _png.encode), depths=(8, 16), holds_alpha=True, loses=frozenset({"IPTC data"})
+        writer=partial(_OnePage, _png.encode),
+        streams=True,
+        depths=(8, 16),
+        holds_alpha=True,
+        loses=frozenset({"IPTC data"}),
     ),
     "TIFF": _Format(
         writer=_tiff_writing.PagesWriter, streams=True, depths=(8, 16, 32), any_numbers=True, holds_alpha=True
     ),
-    "JPEG": _Format(writer=partial(_OnePage, _jpeg.encode), most_pixels_per_side=_jpeg.MOST_PIXELS_PER_SIDE),
+    "JPEG": _Format(
+        writer=partial(_OnePage, _jpeg.encode), streams=True, most_pixels_per_side=_jpeg.MOST_PIXELS_PER_SIDE
+    ),
     "WEBP": _Format(
         writer=partial(_OnePage, _webp.encode),
         holds_alpha=True,
@@ -113,10 +115,15 @@ _FORMATS: Final = {
         loses=frozenset({"IPTC data"}),
     ),
     "BMP": _Format(
-        writer=partial(_OnePage, _bmp.encode), most_pixels_per_side=_bmp.MOST_PIXELS_PER_SIDE, loses=_PROFILE_AND_TEXTS
+        writer=partial(_OnePage, _bmp.encode),
+        streams=True,
+        most_pixels_per_side=_bmp.MOST_PIXELS_PER_SIDE,
+        loses=_PROFILE_AND_TEXTS,
     ),
-    "PPM": _Format(writer=partial(_OnePage, _pnm.encode_colour), depths=(8, 10, 12, 16), loses=_ALL),
-    "PGM": _Format(writer=partial(_OnePage, _pnm.encode), depths=(8, 10, 12, 16), holds_colour=False, loses=_ALL),
+    "PPM": _Format(writer=partial(_OnePage, _pnm.encode_colour), streams=True, depths=(8, 10, 12, 16), loses=_ALL),
+    "PGM": _Format(
+        writer=partial(_OnePage, _pnm.encode), streams=True, depths=(8, 10, 12, 16), holds_colour=False, loses=_ALL
+    ),
     "AVIF": _Format(
         writer=partial(_OnePage, _heif.encode_avif),
         holds_alpha=True,
@@ -132,7 +139,7 @@ _FORMATS: Final = {
         loses=frozenset({"IPTC data"}),
         why_not=_heif.why_no_heic,
     ),
-    "PNM": _Format(writer=partial(_OnePage, _pnm.encode), depths=(8, 10, 12, 16), loses=_ALL),
+    "PNM": _Format(writer=partial(_OnePage, _pnm.encode), streams=True, depths=(8, 10, 12, 16), loses=_ALL),
 }
 
 
