@@ -28,7 +28,7 @@ def restoration_of(path):
 
 def test_it_restores_as_by_itself_or_says_that_it_does_not(weights):
     kind = restoration_of(weights)
-    if kind is None:
+    if kind is None or kind.scale != 1:
         with pytest.raises(UsageError, match="does not restore a picture at its own size"):
             Restorer(RestoreOptions(weights=weights, device="cpu"))
         return
@@ -59,4 +59,5 @@ def test_which_restore():
 
 def _restores(row):
     described = checkpoints.describe(row.path, **row.settings)
-    return checkpoints.SYSTEMS[described.system].restoration(described.config) is not None
+    kind = checkpoints.SYSTEMS[described.system].restoration(described.config)
+    return kind is not None and kind.scale == 1

@@ -16,10 +16,10 @@ from pellucid.errors import BudgetError, PellucidError, PictureError, UsageError
 from pellucid.images import Metadata, Picture, read_picture
 from pellucid.tasks import RestoreOptions, Restorer, restore
 from pellucid.tasks.grey import as_colour, noise_level
-from pellucid.tasks.memory import TileSize
+from pellucid.tasks.memory import TileShape
 
 MODULE = sys.modules["pellucid.tasks.restore"]  # `pellucid.tasks.restore` is the function of that name
-TILE = TileSize(4 * MULTIPLE, MULTIPLE)
+TILE = TileShape(4 * MULTIPLE, 4 * MULTIPLE, MULTIPLE)
 WITHOUT_CUDA = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
 
 
@@ -31,7 +31,7 @@ def grey_weights(tmp_path_factory):
 
 @pytest.fixture
 def small_tiles(monkeypatch):
-    monkeypatch.setattr(MODULE, "plan_tile", lambda *_: TILE)
+    monkeypatch.setattr(MODULE, "plan_tile", lambda *_, **__: TILE)
 
 
 def restorer_of(path, **options):
@@ -74,7 +74,9 @@ def test_identity_of_a_grey_picture_is_bit_exact(identity, size, bit_depth, long
 
 def check_identity(identity, picture, longest, shared):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(MODULE, "plan_tile", lambda *_: TileSize(longest * MULTIPLE, shared * MULTIPLE))
+        patch.setattr(
+            MODULE, "plan_tile", lambda *_, **__: TileShape(longest * MULTIPLE, longest * MULTIPLE, shared * MULTIPLE)
+        )
         result = restorer_of(identity)(picture)
     assert result.pixels.tobytes() == picture.pixels.tobytes()
 

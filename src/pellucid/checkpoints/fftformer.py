@@ -102,7 +102,7 @@ def adapt(name: str, tensor: Tensor) -> Tensor:
 def _restoration(config: FFTformerConfig) -> Restoration | None:
     first_level = config.width * 4 // config.unshuffle**2
     pictures = 2 * 4 * (config.in_channels + config.out_channels)
-    return Restoration(config.in_channels, config.multiple, _LIVE_MAPS * first_level + pictures)
+    return Restoration(config.in_channels, config.multiple, 64, _LIVE_MAPS * first_level + pictures)
 
 
 def _input_rule(config: FFTformerConfig) -> str:

@@ -179,10 +179,11 @@ def dismiss(name: str) -> str | None:
 
 
 def _restoration(config: GRLConfig) -> Restoration | None:
-    if config.scale != 1 or config.in_channels != config.out_channels:
+    if config.in_channels != config.out_channels:
         return None
     held = 4 * (_LIVE_MAPS * config.width + 4 * config.in_channels)
-    return Restoration(config.in_channels, config.multiple, held)
+    overlap = -(-64 // config.multiple) * config.multiple
+    return Restoration(config.in_channels, config.multiple, overlap, held, scale=config.scale)
 
 
 def _input_rule(config: GRLConfig) -> str:

@@ -101,7 +101,7 @@ def _restoration(config: RestormerConfig) -> Restoration | None:
         return None
     widest_map = 2 * config.width * 4 // config.unshuffle**2
     pictures = 2 * 4 * (config.in_channels + config.out_channels)
-    return Restoration(config.in_channels, config.multiple, _LIVE_MAPS * widest_map + pictures)
+    return Restoration(config.in_channels, config.multiple, 64, _LIVE_MAPS * widest_map + pictures)
 
 
 SYSTEM = System(

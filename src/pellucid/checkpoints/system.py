@@ -12,19 +12,38 @@ class UnstatedError(ValueError):
 
 
 class Restoration(NamedTuple):
-    """How a network restores pictures without changing their size.
+    """How a network restores pictures, and what that costs.
 
     Attributes:
         channels: of its input and output.
         multiple: what it pads height and width to inside; tiles start at multiples of this.
-        bytes_per_pixel: memory that it needs for each pixel of a tile, in float32.
+        overlap: pixels that neighbouring tiles share, so that the joints show no more than with any larger overlap; a
+            multiple of `multiple`.
+        bytes_per_pixel: memory in float32 for each pixel of its padded input while it runs, the input and the output
+            among it. A formula held against measurements by `benchmarks/cost.py`.
+        bytes_fixed: memory in float32 that it takes besides, whatever the size of the input; not the parameters.
+        scale: factor by which height and width grow.
         white: the value of white in its input and output.
     """
 
     channels: int
     multiple: int
+    overlap: int
     bytes_per_pixel: int
+    bytes_fixed: int = 0
+    scale: int = 1
     white: float = 1.0
+
+    def bytes(self, height: int, width: int, *, value_bytes: int = 4) -> int:
+        """Memory that an input of this size takes while the network runs; `value_bytes` is 2 in half precision."""
+        rows, columns = (-(-side // self.multiple) * self.multiple for side in (height, width))
+        return -(-value_bytes * (self.bytes_fixed + self.bytes_per_pixel * rows * columns) // 4)
+
+    def widest(self, height: int, memory: int, *, value_bytes: int = 4) -> int:
+        """The largest multiple for which an input of this height and that width takes no more than `memory` bytes."""
+        rows = -(-height // self.multiple) * self.multiple
+        columns = (4 * memory // value_bytes - self.bytes_fixed) // (self.bytes_per_pixel * rows)
+        return max(0, columns // self.multiple * self.multiple)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +62,7 @@ class System:
         dismiss: an authors' name → why a tensor of that name is left out, such as "rebuilt from the sizes"; None for
             a tensor that is used.
         adapt: (our name, the authors' tensor) → our tensor; for the rare values that are stored otherwise.
-        restoration: a configuration → how it restores pictures; None for a network that does something else.
+        restoration: a configuration → how it restores or enlarges pictures; None for one that does something else.
         settings: keywords of `load` for what the authors' files leave open.
         input_rule: a configuration → what the network takes, in a sentence.
         licence: terms of the authors' weights, in a sentence.

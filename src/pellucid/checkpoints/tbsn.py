@@ -180,7 +180,7 @@ def _restoration(config: TBSNConfig) -> Restoration | None:
         return None
     windows = max(config.window_heads) * config.head_channels
     held = 4 * (_LIVE_MAPS * config.width + _LIVE_HEADS * windows + 4 * config.in_channels)
-    return Restoration(config.in_channels, config.multiple, held, white=config.value_range)
+    return Restoration(config.in_channels, config.multiple, 64, held, white=config.value_range)
 
 
 def _input_rule(config: TBSNConfig) -> str:

@@ -46,7 +46,7 @@ def _restoration(config: TBSNUNetConfig) -> Restoration | None:
     if config.in_channels != config.out_channels:
         return None
     held = 4 * (_LIVE_MAPS * config.width + 4 * config.in_channels)
-    return Restoration(config.in_channels, config.multiple, held, white=config.value_range)
+    return Restoration(config.in_channels, config.multiple, 64, held, white=config.value_range)
 
 
 def _input_rule(config: TBSNUNetConfig) -> str:

@@ -15,7 +15,7 @@ from pellucid.images import Picture, PictureHeader, read_header, read_picture
 from pellucid.images.tiles import plan_tiles, process_tiles
 from pellucid.images.view import change_rows, tile_of
 from pellucid.tasks.grey import as_colour, noise_level
-from pellucid.tasks.memory import default_memory, parse_memory, plan_tile
+from pellucid.tasks.memory import TileShape, default_memory, parse_memory, plan_tile
 from pellucid.tasks.weights import default_weights, find_weights
 
 Report: TypeAlias = Callable[[float], None]
@@ -62,7 +62,7 @@ class Restorer:
         self._dtype = _choose_dtype(options.dtype, self._device)
         described = checkpoints.describe(self.weights)
         kind = checkpoints.SYSTEMS[described.system].restoration(described.config)
-        if kind is None:
+        if kind is None or kind.scale != 1:
             title = checkpoints.SYSTEMS[described.system].title
             raise UsageError(f"{self.weights} holds {title}, which does not restore a picture at its own size")
         self._kind = kind
@@ -75,7 +75,14 @@ class Restorer:
 
     def check(self, picture: Picture | PictureHeader) -> None:
         """Raise BudgetError if the picture cannot be restored within the budget."""
-        plan_tile(picture, self._kind, self.memory)
+        self._plan(picture)
+
+    def _plan(self, picture: Picture | PictureHeader) -> TileShape:
+        """Tiles that fit beside the picture as floats, its result, and the integers read or written."""
+        planes = picture.channels * (4 + 4 + -(-picture.bit_depth // 8)) + picture.has_alpha * (4 + 4)
+        whole = picture.width * picture.height * planes
+        per_row = 2 * 4 * picture.width * picture.channels
+        return plan_tile(picture.width, picture.height, self._kind, self.memory, per_row=per_row, fixed=whole)
 
     def __call__(self, picture: Picture, report: Report = lambda _: None) -> Picture:
         """Restore a picture; alpha, metadata, bit depth and all that shows nothing stay as they are.
@@ -88,9 +95,9 @@ class Restorer:
             BudgetError: the picture does not fit the budget.
             PellucidError: the network gave values that are not finite numbers even in float32.
         """
-        tile = plan_tile(picture, self._kind, self.memory)
-        multiple = self._kind.multiple
-        plan = plan_tiles(picture.height, picture.width, tile=tile.side, overlap=tile.overlap, multiple=multiple)
+        tile = self._plan(picture)
+        shape, multiple = (tile.height, tile.width), self._kind.multiple
+        plan = plan_tiles(picture.height, picture.width, tile=shape, overlap=tile.overlap, multiple=multiple)
         restored = np.empty_like(picture.pixels)
         done, total = 0, len(plan.rows) * len(plan.columns)
         grey_in_colour = picture.channels < self._kind.channels
