@@ -144,6 +144,19 @@ def test_truncated_png_gives_the_rows_before_the_cut_and_then_an_error(monkeypat
             _png.decode(io.BytesIO(data), _png.survey(io.BytesIO(data)))
 
 
+def test_truncated_bmp_is_refused(monkeypatch):
+    monkeypatch.setattr("pellucid.images._survey.stripe_rows", lambda *_: 4)
+    for data in bmp_kinds((40, 50)):
+        at = int.from_bytes(data[10:14], "little")
+        for tenth in range(10):
+            file = io.BytesIO(data[: at + (len(data) - at) * tenth // 10])
+            survey = _bmp.survey(file)
+            with pytest.raises(PictureError, match="truncated"):
+                list(_bmp.stripes_of(file, survey)())
+            with pytest.raises(OSError, match="truncated"):
+                _bmp.decode(file, survey)
+
+
 def damaged_pngs():
     rows = filtered_rows((9, 7), 8, 2)
     packed = zlib.compress(rows)

@@ -32,8 +32,8 @@ def survey(file: BinaryIO) -> Survey:
         notes.append(f"converted from a palette to {'grey' if grey else 'RGB'}")
     elif image.mode == "1":
         notes.append("widened from 1 to 8 bits per channel")
-    elif stored in _NARROW:
-        notes.append(f"widened from {_NARROW[stored]} to 8 bits per channel")
+    elif stored and stored[0] in _NARROW:
+        notes.append(f"widened from {_NARROW[stored[0]]} to 8 bits per channel")
     metadata, _, more = normalise(resolution=image.info.get("dpi"))
     return Survey(
         format="BMP",
@@ -55,9 +55,9 @@ def decode(file: BinaryIO, survey: Survey) -> Samples:
 
 def stripes_of(file: BinaryIO, survey: Survey) -> Stripes | None:
     """How to decode stripe by stripe; None where the data are compressed."""
-    if _stored_as(_open(file)) is None:
-        return None
-    return lambda: _stripes(file, survey)
+    image = _open(file)
+    stored = _stored_as(image)
+    return None if stored is None else lambda: _stripes(file, image, stored, survey)
 
 
 def encode(path: Path, sheet: Sheet, rows: Iterator[Samples]) -> list[str]:
@@ -93,18 +93,19 @@ def _head(sheet: Sheet, stride: int, dpi: tuple[float, float] | None) -> bytes:
     return bytes(head)
 
 
-def _stripes(file: BinaryIO, survey: Survey) -> Iterator[Samples]:
+def _stripes(
+    file: BinaryIO, image: BmpImagePlugin.BmpImageFile, stored: tuple[Any, ...], survey: Survey
+) -> Iterator[Samples]:
     """The samples of one stripe after another; raises PictureError where rows are missing."""
-    image = _open(file)
-    (_, _, at, (stored, stride, direction)) = _tile(image)
+    kind, stride, direction = stored
     for start in range(0, survey.height, survey.stripe_rows):
         count = min(survey.stripe_rows, survey.height - start)
         first = start if direction > 0 else survey.height - start - count
-        file.seek(at + first * stride)
+        file.seek(image.tile[0].offset + first * stride)
         data = file.read(count * stride)
         if len(data) < count * stride:
             raise PictureError("the BMP data is truncated; get a whole copy of the file")
-        part = Image.frombytes(image.mode, (survey.width, count), data, "raw", stored, stride, direction)
+        part = Image.frombytes(image.mode, (survey.width, count), data, "raw", kind, stride, direction)
         if image.mode == "P":
             part.putpalette(*_palette(image))
         yield _samples(part, survey)
@@ -116,21 +117,15 @@ def _samples(image: Image.Image, survey: Survey) -> Samples:
     return samples.reshape(image.height, image.width, -1)
 
 
-def _open(file: BinaryIO) -> Image.Image:
+def _open(file: BinaryIO) -> BmpImagePlugin.BmpImageFile:
     file.seek(0)
     return BmpImagePlugin.BmpImageFile(file)  # see _jpeg
 
 
-def _tile(image: Image.Image) -> Any:
-    """Pillow's name of the codec, the box, where the data stand, and of plain data the kind, stride and direction."""
-    tiles: list[Any] = getattr(image, "tile", [])
-    return tiles[0]
-
-
-def _stored_as(image: Image.Image) -> str | None:
-    """Pillow's name of the kind of plain data; None of compressed ones."""
-    codec, _, _, arguments = _tile(image)
-    return arguments[0] if codec == "raw" else None
+def _stored_as(image: BmpImagePlugin.BmpImageFile) -> tuple[Any, ...] | None:
+    """Of plain data Pillow's name of their kind, the bytes of a row and the direction of rows; None of compressed."""
+    tile = image.tile[0]
+    return tile.args if tile.codec_name == "raw" and isinstance(tile.args, tuple) else None
 
 
 def _palette(image: Image.Image) -> tuple[bytes, str]:
