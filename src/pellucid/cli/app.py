@@ -96,7 +96,8 @@ def models(as_json: Json = False) -> None:
     if as_json:
         typer.echo(json.dumps(cards, indent=2))
         return
-    display.show_cards(cards, defaults=set(DEFAULT_WEIGHTS.values()))
+    defaults = {name for by_scale in DEFAULT_WEIGHTS.values() for name in by_scale.values()}
+    display.show_cards(cards, defaults=defaults)
     for name, system in SYSTEMS.items():
         typer.echo(f"{name}: {', '.join(system.presets)}")
 

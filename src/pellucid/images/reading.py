@@ -184,7 +184,7 @@ def _pictures(stripes: Iterator[Samples], survey: Survey, like: Picture) -> Iter
         missing -= len(samples)
         if samples.shape[1:] != (width, channels) or samples.dtype != survey.stored_type or missing < 0:
             raise _not_as_announced()
-        for rows in row_slices(len(samples)):
+        for rows in row_slices(len(samples), width):
             part = samples[rows]
             pixels = _floats(part[..., : survey.channels], survey)
             alpha = _floats(part[..., -1], survey) if survey.has_alpha else None

@@ -9,7 +9,8 @@ from pellucid.errors import PictureError
 from pellucid.images.picture import BitDepth, Metadata, Numbers, Picture
 from pellucid.images.view import count_not_numbers
 
-STRIPE_ROWS = 64  # that are made floats, or written, at a time
+_STRIPE_BYTES = 2**21  # of floats that are made, changed or written at a time
+_MOST_ROWS = 64
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,7 +55,7 @@ class PictureStream:
             notes=picture.notes,
             not_numbers=count_not_numbers(picture) if picture.numbers == "float" else 0,
             bytes_held=0,
-            stripes=lambda: (rows_of(picture, rows) for rows in row_slices(picture.height)),
+            stripes=lambda: (rows_of(picture, rows) for rows in row_slices(picture.height, picture.width)),
         )
 
     def whole(self) -> Picture:
@@ -117,7 +118,7 @@ class Window:
             return None
         new = old if old.height >= count else _room_like(old, count)
         if kept and (down or new is not old):
-            for rows in row_slices(kept):  # in pieces, or numpy would copy all of it aside
+            for rows in row_slices(kept, old.width):  # in pieces, or numpy would copy all of it aside
                 _put(rows_of(old, slice(rows.start + down, rows.stop + down)), new, rows.start)
         return new
 
@@ -134,9 +135,10 @@ def rows_of(picture: Picture, rows: slice) -> Picture:
     return replace(picture, pixels=picture.pixels[rows], alpha=alpha)
 
 
-def row_slices(height: int) -> Iterator[slice]:
-    """The rows of a picture in stripes."""
-    return (slice(top, min(top + STRIPE_ROWS, height)) for top in range(0, height, STRIPE_ROWS))
+def row_slices(height: int, width: int) -> Iterator[slice]:
+    """The rows of a picture in stripes that are small enough to be there in several versions."""
+    step = max(1, min(_MOST_ROWS, _STRIPE_BYTES // (4 * 3 * width)))
+    return (slice(top, min(top + step, height)) for top in range(0, height, step))
 
 
 def _room_like(picture: Picture, height: int) -> Picture:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-_ROWS = 64  # finished rows handed on at a time
+_MOST_ROWS, _MOST_VALUES = 64, 2**19  # finished rows handed on at a time
 
 
 class TilePlan(NamedTuple):
@@ -72,7 +72,7 @@ def process_tiles(
     Tiles of the first row are asked for before anything is yielded, those of the next when its rows are.
 
     Memory while `process` runs: full rows of the result, in float32, as many as a tile and an overlap of the result
-    have, and 64 more where those last yielded are kept. The tile that `process` returned last is let go before.
+    have, and those last yielded where they are kept. The tile that `process` returned last is let go before.
 
     Args:
         plan: from `plan_tiles`.
@@ -80,7 +80,7 @@ def process_tiles(
         scale: by how much `process` enlarges.
 
     Yields:
-        The rows finished, up to 64, and their values, (rows, scale · W, C), from top to bottom.
+        The rows finished, a few at a time, and their values, (rows, scale · W, C), from top to bottom.
     """
     width = scale * plan.columns[-1].stop
     ends = [rows.start for rows in plan.rows[1:]] + [plan.rows[-1].stop]
@@ -100,8 +100,9 @@ def process_tiles(
             del tile, left  # before the next tile is worked on
         _fade_in(band[: len(above)], above, axis=0)
         above = band[finished:height].copy()
-        for first in range(0, finished, _ROWS):
-            part = slice(first, min(first + _ROWS, finished))
+        step = max(1, min(_MOST_ROWS, _MOST_VALUES // (width * band.shape[2])))
+        for first in range(0, finished, step):
+            part = slice(first, min(first + step, finished))
             yield slice(scale * rows.start + part.start, scale * rows.start + part.stop), band[part].copy()
 
 

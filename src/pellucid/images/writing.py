@@ -26,6 +26,9 @@ from pellucid.images.picture import (
 )
 from pellucid.images.stream import PictureStream
 from pellucid.images.view import count_not_numbers
+from pellucid.pipelines import fed
+
+_STRIPES_AHEAD = 4  # rows that wait for being encoded
 
 
 class _Writer(Protocol):
@@ -206,7 +209,8 @@ def write_pages(
 ) -> tuple[str, ...]:
     """Write pictures as the pages of one file, each as it comes; several need TIFF. Otherwise like `write_picture`.
 
-    The rows of streams are asked for as they are written. What goes wrong in making pages and rows passes through.
+    The rows of streams are made in this thread while earlier ones are encoded in another. What goes wrong in making
+    pages and rows passes through.
     """
     path, following = Path(path), (PictureStream.of(page) if isinstance(page, Picture) else page for page in pages)
     first = next(following, None)
@@ -222,7 +226,7 @@ def write_pages(
             for page in itertools.chain([first], following):
                 with _sentences(path):
                     lost += unsupported(page, path.suffix)
-                    lost += writer.add(*_encodable(page, form))
+                lost += fed(partial(_add, path, writer, page, form), page.stripes(), _STRIPES_AHEAD)
             with _sentences(path):
                 lost += writer.close()
         finally:
@@ -235,8 +239,6 @@ def _sentences(path: Path) -> Generator[None, None, None]:
     """Whatever keeps the pixels from being encoded becomes a PictureError that starts with the name of the file."""
     try:
         yield
-    except _RowsError as failed:
-        raise failed.reason from failed.reason.__cause__
     except PictureError as error:
         raise PictureError(f"{path}: {error}") from error
     except (RuntimeError, ValueError) as error:  # codecs' own classes descend from RuntimeError
@@ -245,22 +247,12 @@ def _sentences(path: Path) -> Generator[None, None, None]:
         raise PictureError(f"{path}: encoding it needs more memory than there is") from error
 
 
-class _RowsError(Exception):
-    """What went wrong in making the rows, on its way through the encoders."""
-
-    def __init__(self, reason: Exception) -> None:
-        super().__init__()
-        self.reason = reason
+def _add(path: Path, writer: _Writer, page: PictureStream, form: _Format, stripes: Iterator[Picture]) -> list[str]:
+    with _sentences(path):
+        return writer.add(*_encodable(page, stripes, form))
 
 
-def _marked(rows: Iterator[Picture]) -> Iterator[Picture]:
-    try:
-        yield from rows
-    except Exception as error:
-        raise _RowsError(error) from error
-
-
-def _encodable(picture: PictureStream, form: _Format) -> tuple[Sheet, Iterator[Samples]]:
+def _encodable(picture: PictureStream, stripes: Iterator[Picture], form: _Format) -> tuple[Sheet, Iterator[Samples]]:
     """The picture as the format holds it, alpha last."""
     numbers, bit_depth = picture.numbers, picture.bit_depth
     as_seen = bit_depth > form.depths[-1] or (numbers != "unsigned" and not form.any_numbers)
@@ -286,7 +278,7 @@ def _encodable(picture: PictureStream, form: _Format) -> tuple[Sheet, Iterator[S
             to_samples(stripe.alpha, numbers, held, out=samples[..., -1])
         return samples
 
-    return sheet, (converted(stripe) for stripe in _marked(picture.stripes()))
+    return sheet, map(converted, stripes)
 
 
 def _not_numbers(picture: Picture | PictureStream | PictureHeader) -> int:

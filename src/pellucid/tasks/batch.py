@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pellucid.errors import PellucidError, UsageError
-from pellucid.images import Picture, PictureHeader, read_header, read_pages, unsupported, write_pages
+from pellucid.images import (
+    PictureHeader,
+    PictureStream,
+    bytes_to_write,
+    open_pages,
+    read_header,
+    unsupported,
+    write_pages,
+)
 from pellucid.tasks.restore import Restorer
 
 
@@ -118,7 +126,7 @@ def restore_files(
         try:
             header = read_header(job.source)
             note((*header.notes, *_refuse_early(job, header, overwrite)))
-            restorer.check(header)
+            restorer.check(header, held=bytes_to_write(header, job.target.suffix))
             pages = _restored(restorer, job, header.pages, report_share, note)
             note(write_pages(pages, job.target, overwrite=overwrite))
             yield Outcome(job=job, header=header, seconds=time.monotonic() - started, notes=tuple(notes))
@@ -133,11 +141,12 @@ def _restored(
     count: int,
     report: Callable[[float], None],
     note: Callable[[Iterable[str]], None],
-) -> Iterator[Picture]:
+) -> Iterator[PictureStream]:
     """The pages of a file, each restored by itself when it is asked for."""
-    for index, picture in enumerate(read_pages(job.source)):
-        note((*picture.notes, *unsupported(picture, job.target.suffix)))
-        yield restorer(picture, lambda share, index=index: report((index + share) / count))
+    for index, page in enumerate(open_pages(job.source)):
+        note((*page.notes, *unsupported(page, job.target.suffix)))
+        held = bytes_to_write(page, job.target.suffix)
+        yield restorer.restored(page, lambda share, index=index: report((index + share) / count), held=held)
 
 
 def _refuse_early(job: Job, header: PictureHeader, overwrite: bool) -> tuple[str, ...]:
