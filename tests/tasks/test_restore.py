@@ -348,7 +348,7 @@ def test_weights_of_a_run_are_found_in_its_folder(tmp_path):
 def test_network_for_two_views_is_refused(tmp_path):
     network = little_network(in_channels=6, dual_pixel=True, unshuffle=1)
     path = saved(network, tmp_path / "dual.safetensors")
-    with pytest.raises(UsageError, match="does not restore a picture at its own size"):
+    with pytest.raises(UsageError, match="does not restore pictures"):
         restorer_of(path)
 
 

@@ -287,10 +287,10 @@ def test_wide_numbers_are_rounded_with_a_note(restorer, tmp_path):
 
 def test_notes_come_before_the_work(tmp_path):
     class Idle:
-        def check(self, _):
+        def check(self, *_, **__):
             pass
 
-        def __call__(self, *_):
+        def restored(self, *_, **__):
             raise PellucidError("this is work")
 
     (tmp_path / "a.png").write_bytes(files.png(np.zeros((9, 9, 4), np.uint16), orientation=1))

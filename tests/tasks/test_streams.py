@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from little import MULTIPLE, little_network, little_picture, saved
+from pellucid import checkpoints
 from pellucid.errors import BudgetError, PellucidError, UsageError
 from pellucid.images import Picture, PictureStream, open_picture, read_picture, write_pages
 from pellucid.images.mosaic import malvar
@@ -100,7 +101,7 @@ def test_what_goes_wrong_while_rows_are_made_is_told_as_it_is(weights, tmp_path,
 
     monkeypatch.setattr(Runner, "__call__", fail)
     little_picture(50, 50).save(tmp_path / "a.png")
-    with open_picture(tmp_path / "a.png") as stream, pytest.raises(PellucidError, match="^the network is ill$"):
+    with open_picture(tmp_path / "a.png") as stream, pytest.raises(PellucidError, match=r"^the network is ill$"):
         write_pages([restorer_of(weights).restored(stream)], tmp_path / "b.png")
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
@@ -111,14 +112,8 @@ def test_what_goes_wrong_while_rows_are_made_is_told_as_it_is(weights, tmp_path,
 def weights_for(folder, task, scale=1, **fields):
     path = folder / f"{task}{scale}.safetensors"
     network = little_network(change=0, **fields)
-    pellucid_save(network, path, {"task": task, "scale": str(scale)})
+    checkpoints.save(network, "restormer", path, about={"task": task, "scale": str(scale)})
     return path
-
-
-def pellucid_save(network, path, about):
-    from pellucid import checkpoints
-
-    checkpoints.save(network, "restormer", path, about=about)
 
 
 @pytest.mark.usefixtures("small_tiles")
@@ -161,7 +156,7 @@ def test_weights_say_what_they_are_for(tmp_path):
 # Memory that runs out
 
 
-def local(self, network, tile):
+def local(_, __, tile):
     """In the place of a network: the mean of 3 × 3 pixels, which no tile's border changes further in."""
     padded = np.pad(tile, ((1, 1), (1, 1), (0, 0)), mode="edge")
     height, width = tile.shape[:2]

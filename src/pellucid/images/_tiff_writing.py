@@ -28,6 +28,11 @@ _STRIP_BYTES = 2**18
 _LEVEL = 6
 
 
+def takes_whole_pages(metadata: Metadata) -> bool:
+    """Whether a page cannot be written row by row: planes stand apart, or ImageJ's pages one after another."""
+    return metadata.array is not None and (_is_plain(metadata) or stores_planes_apart(metadata))
+
+
 class PagesWriter:
     """Takes the pages of one file; ImageJ's are stored plainly, one after another, as it reads them."""
 
@@ -45,7 +50,7 @@ class PagesWriter:
         if self._file is None:
             expected = sheet.height * row * (metadata.array.shape[0] if metadata.array else 1)
             self._layout = Layout(byte_order(metadata).order, big=expected > _MOST_CLASSIC)
-            self._plain = metadata.array is not None and ARRAY_NAMES[0] in metadata.array.names
+            self._plain = _is_plain(metadata)
             self._planar = sheet.channels > 1 and stores_planes_apart(metadata)
             self._file = tifffile.TiffWriter(self._path, bigtiff=self._layout.big, byteorder=self._layout.order)
         height = max(1, _STRIP_BYTES // row)
@@ -55,9 +60,15 @@ class PagesWriter:
             strips = itertools.chain.from_iterable(regrouped(plane, iter([samples]), height) for samples in planes)
         else:
             strips = regrouped(sheet, rows, height)
+        continued = self._plain and {shape for _, shape in self._pages} == {shape}
+        stored = (sheet.channels, *shape[:2]) if self._planar else shape if sheet.channels > 1 else shape[:2]
+        if continued:  # tifffile takes nothing but an array there
+            data = np.concatenate(list(strips)).reshape(stored)
+        else:
+            data = strips if self._plain else (_packed(samples, self._layout) for samples in strips)
         self._file.write(
-            strips if self._plain else (_packed(samples, self._layout) for samples in strips),
-            shape=(sheet.channels, *shape[:2]) if self._planar else shape if sheet.channels > 1 else shape[:2],
+            data,
+            shape=stored,
             dtype=sheet.type,
             rowsperstrip=None if self._plain else height,
             photometric="rgb" if sheet.channels >= 3 else "minisblack",
@@ -67,7 +78,7 @@ class PagesWriter:
             predictor=not self._plain,
             metadata=None,
             software=False,
-            contiguous=self._plain and {shape for _, shape in self._pages} == {shape},
+            contiguous=continued,
         )
         self._pages.append((metadata, shape))
         return []
@@ -90,6 +101,10 @@ class PagesWriter:
         """Let go of the file, finished or not."""
         if self._file is not None:
             self._file.close()
+
+
+def _is_plain(metadata: Metadata) -> bool:
+    return metadata.array is not None and ARRAY_NAMES[0] in metadata.array.names
 
 
 def _packed(strip: Samples, layout: Layout) -> bytes:

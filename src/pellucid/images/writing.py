@@ -188,7 +188,8 @@ def unsupported(picture: Picture | PictureStream | PictureHeader, suffix: str) -
 def bytes_to_write(picture: PictureStream | PictureHeader, suffix: str) -> int:
     """Memory that writing a page in the format of a suffix takes besides its rows: nothing where it is done by rows."""
     form = _FORMATS[FORMATS[suffix.lower()]]
-    if form.streams:
+    whole_pages = isinstance(picture, PictureStream) and _tiff_writing.takes_whole_pages(picture.metadata)
+    if form.streams and not (whole_pages and form.any_numbers):
         return 0
     coded = 2  # the encoder's own copy, which is seldom as large
     channels = picture.channels + (picture.has_alpha and form.holds_alpha)

@@ -64,7 +64,8 @@ class Restorer:
         if not 0 <= options.strength <= 1:
             raise UsageError(f"the strength must be between 0 and 1, not {options.strength}")
         self.options = options
-        self.weights = find_weights(options.weights or default_weights(options.task, options.scale))
+        default = default_weights(options.task) if options.weights else default_weights(options.task, options.scale)
+        self.weights = find_weights(options.weights or default)
         memory = options.memory if options.memory is not None else default_memory()
         self.memory = parse_memory(memory) if isinstance(memory, str) else memory
         device = _choose_device(options.device)
