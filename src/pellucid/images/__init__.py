@@ -1,7 +1,7 @@
 """Photographs in files and in memory: what is read comes back whole, bit depth, transparency and metadata included."""
 
 from pellucid.images.picture import Metadata, Picture, PictureHeader
-from pellucid.images.reading import read_header, read_pages, read_picture
+from pellucid.images.reading import is_picture, read_header, read_pages, read_picture
 from pellucid.images.writing import FORMATS, unsupported, write_pages, write_picture
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "Metadata",
     "Picture",
     "PictureHeader",
+    "is_picture",
     "read_header",
     "read_pages",
     "read_picture",

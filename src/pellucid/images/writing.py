@@ -173,10 +173,17 @@ def write_picture(picture: Picture, path: str | Path, *, overwrite: bool = False
     return write_pages([picture], path, overwrite=overwrite)
 
 
-def write_pages(pages: Iterable[Picture], path: str | Path, *, overwrite: bool = False) -> tuple[str, ...]:
+def write_pages(
+    pages: Iterable[Picture],
+    path: str | Path,
+    *,
+    overwrite: bool = False,
+    before_move: Callable[[Path], None] = lambda _: None,
+) -> tuple[str, ...]:
     """Write pictures as the pages of one file, each as soon as it comes; several need TIFF. Otherwise `write_picture`.
 
-    What goes wrong in making the pages passes through as it is.
+    `before_move` is called with the whole temporary file before it moves into place. What goes wrong in making the
+    pages, and in `before_move`, passes through as it is.
     """
     path, following = Path(path), iter(pages)
     first = next(following, None)
@@ -185,7 +192,7 @@ def write_pages(pages: Iterable[Picture], path: str | Path, *, overwrite: bool =
             raise PictureError("there is no page to write")
         lost = list(unsupported(first, path.suffix))
         form = _FORMATS[FORMATS[path.suffix.lower()]]
-    with atomic_path(path, overwrite=overwrite) as temporary:
+    with atomic_path(path, overwrite=overwrite, before_move=before_move) as temporary:
         with _sentences(path):
             writer = form.writer(temporary)
         try:

@@ -1,7 +1,8 @@
 """Restoring a picture: the function behind `pellucid restore`."""
 
+import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pellucid import checkpoints
+from pellucid import __version__, checkpoints
 from pellucid.errors import PellucidError, UsageError
 from pellucid.images import Picture, PictureHeader, read_header, read_picture
 from pellucid.images.tiles import plan_tiles, process_tiles
@@ -72,6 +73,16 @@ class Restorer:
     @property
     def _is_reduced(self) -> bool:
         return self._dtype != torch.float32
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """What decides a result besides the picture, as plain values; of the weights their hash."""
+        choices = asdict(self.options)
+        for where in ("memory", "device"):
+            del choices[where]
+        with self.weights.open("rb") as file:
+            weights = hashlib.file_digest(file, "sha256").hexdigest()
+        return {**choices, "weights": weights, "dtype": str(self._dtype).removeprefix("torch."), "version": __version__}
 
     def check(self, picture: Picture | PictureHeader) -> None:
         """Raise BudgetError if the picture cannot be restored within the budget."""
