@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import secrets
 import stat
 import sys
@@ -13,6 +14,7 @@ from pellucid.errors import PellucidError
 
 # What os.link answers where the file system has no hard links (FAT, many network and phone mounts).
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EINVAL}
+_TEMPORARY = re.compile(r"\.pellucid-[0-9a-f]{16}\.part")
 
 
 @contextmanager
@@ -50,12 +52,15 @@ def atomic_path(
 
 def remove_abandoned(folder: Path) -> None:
     """Remove the temporary files that killed processes left in a folder; those still being written are locked."""
-    for path in folder.glob(f".pellucid-{'[0-9a-f]' * 16}.part"):
+    names: list[str] = []
+    with suppress(OSError):
+        names = [name for name in os.listdir(folder) if _TEMPORARY.fullmatch(name)]
+    for name in names:
         with suppress(OSError):
-            number = os.open(path, os.O_RDONLY)
+            number = os.open(folder / name, os.O_RDONLY)
             try:
                 _lock(number, wait=False)
-                path.unlink()
+                os.unlink(folder / name)
             finally:
                 os.close(number)
 

@@ -115,11 +115,12 @@ class _Batch:
         self._report, self._say = report, say
         self._ledgers = {job.root: Ledger(job.root) for job in jobs if job.root is not None}
         self._settings = restorer.settings if self._ledgers else {}
-        self._tidied: set[Path] = set()
         self._done = self._failed = 0
         self._megapixels_done = self._megapixels = 0.0
 
     def run(self) -> Iterator[Outcome]:
+        for folder in {job.target.parent for job in self._jobs}:
+            remove_abandoned(folder)
         todo: list[_Task] = []
         for job in self._jobs:
             self._show(job)
@@ -219,15 +220,10 @@ class _Batch:
     @contextmanager
     def _place_for(self, job: Job, *, wait: bool) -> Generator[bool, None, None]:
         """Make the target's folder ready, and keep other processes off the target; yields False if one is at it."""
-        folder = job.target.parent
-        if job.root is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-        if folder not in self._tidied:
-            remove_abandoned(folder)
-            self._tidied.add(folder)
         if job.root is None:
             yield True
             return
+        job.target.parent.mkdir(parents=True, exist_ok=True)
         with self._ledgers[job.root].claim(job.target, wait=wait) as is_free:
             yield is_free
 
