@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pellucid.errors import PellucidError, PictureError
-from pellucid.images import is_picture
+from pellucid.images import FORMATS, is_picture
 from pellucid.tasks.ledger import LEDGER_NAME, Ledger
 
 RESTORED = "-restored"  # ends the names of results that lie beside their originals
@@ -86,6 +86,8 @@ def _pictures(found: Sequence[Source], skip: Skip) -> Iterator[Source]:
             skip(Skipped(path, "a result of an earlier run"))
         elif _is_junk(path):
             skip(Skipped(path, "not a picture of a known format"))
+        elif path.suffix.lower() not in FORMATS:  # cameras' raw files start as TIFF does
+            skip(Skipped(path, f"pictures are not written as {path.suffix or 'files without suffix'}"))
         else:
             yield source
 
