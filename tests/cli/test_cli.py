@@ -35,6 +35,7 @@ COMMANDS = {
         "--memory",
         "--device",
         "--dtype",
+        "--recursive",
         "--overwrite",
         "--json",
     ],
@@ -136,9 +137,10 @@ def test_as_a_program(weights, tmp_path):
         [*PROGRAM, "restore", "a.png", "gone.png", *options], capture_output=True, text=True, cwd=tmp_path
     )
     assert done.returncode == 1
-    assert [json.loads(line)["error"] is None for line in done.stdout.splitlines()] == [True, False]
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(row["source"], row["status"]) for row in rows] == [("gone.png", "failed"), ("a.png", "restored")]
     assert done.stderr == ""
-    assert sorted(os.listdir(tmp_path)) == ["a-restored.png", "a.png"]
+    assert sorted(os.listdir(tmp_path)) == [".pellucid-ledger.jsonl", "a-restored.png", "a.png"]
 
 
 @pytest.mark.parametrize("given", ["--sigma 15 25", "--sigma 15 --sigma 25", "--sigma 15 25 --memory 4GiB"])

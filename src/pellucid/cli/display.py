@@ -1,6 +1,5 @@
 """What a person sees in the terminal. Results go to standard output, progress and complaints to standard error."""
 
-import json
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -8,36 +7,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 if TYPE_CHECKING:
     from pellucid.evaluation import Row
-    from pellucid.tasks import FileProgress, Job, Outcome
     from pellucid.training import Progress as TrainingProgress
 
 _stderr = Console(stderr=True)
-
-
-@contextmanager
-def progress(*, quiet: bool) -> Generator[Callable[["FileProgress"], None]]:
-    """Show how much of all the files is done and the time left."""
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeRemainingColumn(),
-        console=_stderr,
-        transient=True,
-        disable=quiet or not _stderr.is_terminal,
-    )
-    with bar:
-        task = bar.add_task("reading", total=1.0)
-
-        def report(state: "FileProgress") -> None:
-            bar.update(task, completed=state.done, total=state.total, description=state.name)
-
-        yield report
 
 
 @contextmanager
@@ -68,28 +45,6 @@ def training_progress() -> Generator[Callable[["TrainingProgress"], None]]:
         typer.echo(f"step {state.step} of {state.steps}: loss {state.loss:.4f}{remaining}", err=True)
 
     yield report
-
-
-def notes(*, quiet: bool) -> Callable[["Job", str], None]:
-    """Say in a line each what has to change in a file."""
-
-    def say(job: "Job", note: str) -> None:
-        if not quiet:
-            typer.echo(f"{job.source}: {note}", err=True)
-
-    return say
-
-
-def show_outcome(outcome: "Outcome", *, as_json: bool) -> None:
-    """One line for what became of a file."""
-    if as_json:
-        typer.echo(json.dumps(outcome.as_dict()))
-        return
-    if outcome.header is None:
-        typer.echo(f"pellucid: {outcome.error}", err=True)
-    else:
-        size = f"{outcome.header.width} × {outcome.header.height}"
-        typer.echo(f"{outcome.job.target}: {size} restored in {outcome.seconds:.1f} s")
 
 
 def show_facts(facts: dict[str, Any]) -> None:

@@ -49,7 +49,7 @@ def enlarged_rows(band: Picture, top: int, height: int, scale: int, rows: slice)
     if weight is None:
         return replace(part, pixels=resized_rows(part.pixels, *size), alpha=None)
     pixels = resized_rows(np.where(np.isfinite(shown := bleed(part.pixels, weight)), shown, 0), *size)
-    nearest: NDArray[np.intp] = np.arange(rows.start, rows.stop) // scale - needed.start
+    nearest = np.arange(rows.start, rows.stop, dtype=np.intp) // scale - needed.start
     hidden = np.repeat(weight[nearest] <= 0, scale, axis=1)
     np.copyto(pixels, np.repeat(part.pixels[nearest], scale, axis=1), where=hidden[..., np.newaxis])
     alpha = None

@@ -41,6 +41,17 @@ def read_header(path: str | Path) -> PictureHeader:
         return replace(largest.survey.header, pages=len(pages), notes=notes, bytes_held=held)
 
 
+def is_picture(path: str | Path) -> bool:
+    """Whether a file starts as one of a known format does; raises PictureError when it cannot be opened."""
+    path = Path(path)
+    with _sentences(path), _open(path) as file:
+        try:
+            _recognised(file)
+        except PictureError:
+            return False
+        return True
+
+
 def read_picture(path: str | Path, *, max_pixels: int | None = None) -> Picture:
     """The picture in a file of any known format, upright, whatever the file's suffix.
 

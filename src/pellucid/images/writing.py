@@ -206,12 +206,17 @@ def write_picture(picture: Picture, path: str | Path, *, overwrite: bool = False
 
 
 def write_pages(
-    pages: Iterable[Picture | PictureStream], path: str | Path, *, overwrite: bool = False
+    pages: Iterable[Picture | PictureStream],
+    path: str | Path,
+    *,
+    overwrite: bool = False,
+    before_move: Callable[[Path], None] = lambda _: None,
 ) -> tuple[str, ...]:
     """Write pictures as the pages of one file, each as it comes; several need TIFF. Otherwise like `write_picture`.
 
-    The rows of streams are made in this thread while earlier ones are encoded in another. What goes wrong in making
-    pages and rows passes through.
+    The rows of streams are made in this thread while earlier ones are encoded in another. `before_move` is called with
+    the whole temporary file before it moves into place. What goes wrong in making pages and rows, and in `before_move`,
+    passes through as it is.
     """
     path, following = Path(path), (PictureStream.of(page) if isinstance(page, Picture) else page for page in pages)
     first = next(following, None)
@@ -220,7 +225,7 @@ def write_pages(
             raise PictureError("there is no page to write")
         lost = list(unsupported(first, path.suffix))
         form = _FORMATS[FORMATS[path.suffix.lower()]]
-    with atomic_path(path, overwrite=overwrite) as temporary:
+    with atomic_path(path, overwrite=overwrite, before_move=before_move) as temporary:
         with _sentences(path):
             writer = form.writer(temporary)
         try:

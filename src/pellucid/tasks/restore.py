@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TypeAlias
 
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pellucid import checkpoints
+from pellucid import __version__, checkpoints
 from pellucid.checkpoints import Described, Restoration
 from pellucid.errors import UsageError
 from pellucid.images import Picture, PictureHeader, PictureStream, open_picture
@@ -19,6 +20,7 @@ from pellucid.images.tiles import plan_tiles, process_tiles
 from pellucid.images.view import changed, tile_of
 from pellucid.pipelines import ahead
 from pellucid.tasks.grey import as_colour, noise_level
+from pellucid.tasks.ledger import sha256_of
 from pellucid.tasks.memory import TileShape, default_memory, parse_memory, plan_tile
 from pellucid.tasks.runner import Runner
 from pellucid.tasks.weights import default_weights, find_weights
@@ -78,6 +80,22 @@ class Restorer:
         self._kind = kind
         self.task, self.scale = _purpose(options, described, kind)
         self._run = Runner(described, kind, device, self.dtype, self.weights.name)
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """What decides a result besides the picture, as plain values; of the weights their hash."""
+        return {
+            "task": self.task,
+            "scale": self.scale,
+            "weights": self._sha256,
+            "strength": self.options.strength,
+            "dtype": str(self.dtype).removeprefix("torch."),
+            "version": __version__,
+        }
+
+    @cached_property
+    def _sha256(self) -> str:
+        return sha256_of(self.weights)
 
     def check(self, header: PictureHeader, *, held: int = 0) -> None:
         """Raise BudgetError if the picture cannot be restored within the budget; `held` is memory needed besides."""
