@@ -69,6 +69,12 @@ def restore(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files that exist, never an original.")
     ] = False,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Show before and after beside each result: NAME-compare.png and .html.")
+    ] = False,
+    no_provenance: Annotated[
+        bool, typer.Option("--no-provenance", help="Do not tell in the result's XMP data how it was made.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Restore pictures: remove noise. Everything else in the files stays as it was."""
@@ -80,7 +86,9 @@ def restore(
     failed = False
     with display.progress(quiet=as_json) as report:
         say = display.notes(quiet=as_json)
-        for outcome in restore_files(restorer, jobs, overwrite=overwrite, report=report, say=say):
+        for outcome in restore_files(
+            restorer, jobs, overwrite=overwrite, compare=compare, record=not no_provenance, report=report, say=say
+        ):
             display.show_outcome(outcome, as_json=as_json)
             failed |= outcome.error is not None
     raise typer.Exit(code=int(failed))

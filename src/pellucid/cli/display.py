@@ -85,9 +85,9 @@ def show_outcome(outcome: "Outcome", *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(outcome.as_dict()))
         return
-    if outcome.header is None:
+    if outcome.error is not None:
         typer.echo(f"pellucid: {outcome.error}", err=True)
-    else:
+    if outcome.header is not None:
         size = f"{outcome.header.width} × {outcome.header.height}"
         typer.echo(f"{outcome.job.target}: {size} restored in {outcome.seconds:.1f} s")
 

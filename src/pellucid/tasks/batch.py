@@ -2,14 +2,18 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from pellucid.errors import PellucidError, UsageError
 from pellucid.images import Picture, PictureHeader, read_header, read_pages, unsupported, write_pages
+from pellucid.tasks.account import Account
+from pellucid.tasks.comparing import refuse_comparison
 from pellucid.tasks.restore import Restorer
+
+_ROWS = 64  # compared at a time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,22 +26,33 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of a job: its header and seconds if it succeeded, else the error; and what had to change."""
+    """What became of a job.
+
+    Attributes:
+        job: what was to be done.
+        header: of the source, if the result was written.
+        seconds: that it took.
+        notes: what had to change.
+        provenance: how the result was made.
+        error: what failed: the job, or, where there is a header, the comparison beside its result.
+    """
 
     job: Job
     header: PictureHeader | None = None
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
+    provenance: Mapping[str, str] | None = None
     error: str | None = None
 
     def as_dict(self) -> dict[str, object]:
         """Return the outcome as plain values, for JSON."""
         return {
             "source": str(self.job.source),
-            "target": str(self.job.target) if self.error is None else None,
+            "target": str(self.job.target) if self.header else None,
             "picture": asdict(self.header) if self.header else None,
             "seconds": round(self.seconds, 3),
             "notes": list(self.notes),
+            "provenance": dict(self.provenance) if self.provenance else None,
             "error": self.error,
         }
 
@@ -87,6 +102,8 @@ def restore_files(
     jobs: Sequence[Job],
     *,
     overwrite: bool,
+    compare: bool = False,
+    record: bool = True,
     report: Callable[[FileProgress], None] = lambda _: None,
     say: Callable[[Job, str], None] = lambda _, __: None,
 ) -> Iterator[Outcome]:
@@ -96,10 +113,13 @@ def restore_files(
         restorer: the network and its options.
         jobs: from `plan_jobs`.
         overwrite: replace targets that exist.
+        compare: show before and after in files beside each result; see `pellucid.tasks.comparing`.
+        record: say in each result how it was made, where its format has a place for that.
         report: called as the work proceeds.
         say: called with every note once, as soon as it is known: what reading changes and the result's format cannot
             hold before the work on a file begins.
     """
+    taken = {os.path.realpath(path) for job in jobs for path in (job.source, job.target)}
     for index, job in enumerate(jobs):
 
         def report_share(share: float, name: str = job.source.name, index: int = index) -> None:
@@ -119,9 +139,21 @@ def restore_files(
             header = read_header(job.source)
             note((*header.notes, *_refuse_early(job, header, overwrite)))
             restorer.check(header)
-            pages = _restored(restorer, job, header.pages, report_share, note)
+            if compare:
+                refuse_comparison(job.target, taken, overwrite=overwrite)
+            account = Account(job.target, compare=compare, record=record)
+            pages = _restored(restorer, job, header.pages, account, report_share, note)
             note(write_pages(pages, job.target, overwrite=overwrite))
-            yield Outcome(job=job, header=header, seconds=time.monotonic() - started, notes=tuple(notes))
+            seconds = time.monotonic() - started
+            failure = _saved(account, job, seconds, overwrite)
+            yield Outcome(
+                job=job,
+                header=header,
+                seconds=seconds,
+                notes=tuple(notes),
+                provenance=account.provenance,
+                error=failure,
+            )
         except PellucidError as error:
             named = str(job.source) in str(error) or str(job.target) in str(error)
             yield Outcome(job=job, error=str(error) if named else f"{job.source}: {error}")
@@ -131,13 +163,33 @@ def _restored(
     restorer: Restorer,
     job: Job,
     count: int,
+    account: Account,
     report: Callable[[float], None],
     note: Callable[[Iterable[str]], None],
 ) -> Iterator[Picture]:
     """The pages of a file, each restored by itself when it is asked for."""
     for index, picture in enumerate(read_pages(job.source)):
         note((*picture.notes, *unsupported(picture, job.target.suffix)))
-        yield restorer(picture, lambda share, index=index: report((index + share) / count))
+        restored = restorer(picture, lambda share, index=index: report((index + share) / count))
+        metadata, sentences = account.start(picture, restorer.provenance(picture))
+        note(sentences)
+        for rows in (slice(start, start + _ROWS) for start in range(0, picture.height, _ROWS)):
+            account.add(_rows_of(picture, rows), _rows_of(restored, rows))
+        yield replace(restored, metadata=metadata)
+
+
+def _rows_of(picture: Picture, rows: slice) -> Picture:
+    alpha = picture.alpha[rows] if picture.alpha is not None else None
+    return replace(picture, pixels=picture.pixels[rows], alpha=alpha)
+
+
+def _saved(account: Account, job: Job, seconds: float, overwrite: bool) -> str | None:
+    """Write what goes beside a result; why that failed, if it did: the result itself stays."""
+    try:
+        account.save(job.source.name, seconds=seconds, overwrite=overwrite)
+    except PellucidError as error:
+        return f"{job.target} is restored, but not the files that compare it: {error}"
+    return None
 
 
 def _refuse_early(job: Job, header: PictureHeader, overwrite: bool) -> tuple[str, ...]:

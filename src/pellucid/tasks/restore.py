@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TypeAlias
 
@@ -16,6 +17,7 @@ from pellucid.images.tiles import plan_tiles, process_tiles
 from pellucid.images.view import change_rows, tile_of
 from pellucid.tasks.grey import as_colour, noise_level
 from pellucid.tasks.memory import default_memory, parse_memory, plan_tile
+from pellucid.tasks.provenance import provenance, sha256_of
 from pellucid.tasks.weights import default_weights, find_weights
 
 Report: TypeAlias = Callable[[float], None]
@@ -76,6 +78,23 @@ class Restorer:
     def check(self, picture: Picture | PictureHeader) -> None:
         """Raise BudgetError if the picture cannot be restored within the budget."""
         plan_tile(picture, self._kind, self.memory)
+
+    def provenance(self, picture: Picture | PictureHeader) -> dict[str, str]:
+        """What is done to this picture, in words: see `pellucid.tasks.provenance`."""
+        tile = plan_tile(picture, self._kind, self.memory)
+        whole = max(picture.height, picture.width) <= tile.side
+        return provenance(
+            task=self.options.task,
+            weights=self.weights,
+            sha256=self._sha256,
+            strength=self.options.strength,
+            dtype=str(self._dtype).removeprefix("torch."),
+            tiles="whole" if whole else f"{tile.side} × {tile.side}, overlap {tile.overlap}",
+        )
+
+    @cached_property
+    def _sha256(self) -> str:
+        return sha256_of(self.weights)
 
     def __call__(self, picture: Picture, report: Report = lambda _: None) -> Picture:
         """Restore a picture; alpha, metadata, bit depth and all that shows nothing stay as they are.
