@@ -37,6 +37,8 @@ COMMANDS = {
         "--dtype",
         "--recursive",
         "--overwrite",
+        "--compare",
+        "--no-provenance",
         "--json",
     ],
     "models": ["--json"],
@@ -266,10 +268,11 @@ def test_info_on_a_picture(run, tmp_path):
         "numbers": "unsigned",
         "pages": 1,
         "carries": ["XMP data", "resolution"],
+        "restored_with": [],
         "notes": [],
     }
     lines = run("info", tmp_path / "a.png").out.splitlines()
-    assert lines[-2:] == ["carries: XMP data, resolution", "notes: none"]
+    assert lines[-3:] == ["carries: XMP data, resolution", "restored with: none", "notes: none"]
     lines = run("info", tmp_path / "a.png").out.splitlines()
     assert "bit depth: 16" in lines
     assert "width: 8" in lines

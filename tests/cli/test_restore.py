@@ -279,3 +279,29 @@ def test_a_folder_as_the_picture(restore, tmp_path, monkeypatch, name):
     sentence = result.err.splitlines()[-1]  # after what was skipped
     assert sentence.startswith("pellucid: ")
     assert "picture" in sentence
+
+
+def test_compare_and_provenance(restore, run, tmp_path):
+    little_picture().save(tmp_path / "a.png")
+    result = restore(tmp_path / "a.png", "--compare")
+    assert (result.code, result.err) == (0, "")
+    assert set(snapshot(tmp_path)) == {f"a{end}" for end in (".png", "-restored.png")} | {
+        f"a-restored-compare{suffix}" for suffix in (".png", ".html")
+    }
+    told = run("info", tmp_path / "a-restored.png").out
+    assert "\nrestored with: pellucid " in told
+    assert "task: denoise; weights: little; " in told
+    assert "restored with: none" in run("info", tmp_path / "a.png").out
+    assert "exists; pass --overwrite" in restore(tmp_path / "a.png", "-o", tmp_path / "a-restored.png").sentence
+    quiet = restore(tmp_path / "a.png", "--overwrite", "--no-provenance", "--json")
+    assert quiet.rows[0]["provenance"]["weights"] == "little"
+    assert "restored with: none" in run("info", tmp_path / "a-restored.png").out
+
+
+def test_result_whose_comparison_fails(restore, tmp_path):
+    little_picture().save(tmp_path / f"{'n' * 245}.png")  # room for the result's name, and for no longer one
+    result = restore(tmp_path / f"{'n' * 245}.png", "-o", tmp_path / f"{'m' * 245}.png", "--compare")
+    assert result.code == 1
+    assert "is restored, but not the files that compare it: cannot write" in result.sentence
+    assert "restored in" in result.out
+    assert (tmp_path / f"{'m' * 245}.png").exists()

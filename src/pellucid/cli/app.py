@@ -83,6 +83,12 @@ def restore(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files that exist, never an original.")
     ] = False,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Show before and after beside each result: NAME-compare.png and .html.")
+    ] = False,
+    no_provenance: Annotated[
+        bool, typer.Option("--no-provenance", help="Do not tell in the result's XMP data how it was made.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Restore pictures: remove noise. Everything else in the files stays as it was."""
@@ -97,7 +103,15 @@ def restore(
     restorer = Restorer(options)
     try:
         with second_interrupt_kills(), batch:
-            for outcome in restore_files(restorer, jobs, overwrite=overwrite, report=batch.report, say=batch.say):
+            for outcome in restore_files(
+                restorer,
+                jobs,
+                overwrite=overwrite,
+                compare=compare,
+                record=not no_provenance,
+                report=batch.report,
+                say=batch.say,
+            ):
                 batch.show(outcome)
     except KeyboardInterrupt as error:
         batch.summarise(len(jobs), interrupted=True)

@@ -7,6 +7,7 @@ from typing import BinaryIO, NamedTuple
 from pellucid.errors import PictureError
 from pellucid.images._sheet import stripe_rows
 from pellucid.images.picture import BitDepth, Metadata, Numbers, PictureHeader, Sample, Samples, stored_type
+from pellucid.images.provenance import restorations
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,6 +59,7 @@ class Survey:
             has_alpha=self.has_alpha,
             numbers=self.numbers,
             carries=self.metadata.carries,
+            restored_with=restorations(self.metadata.xmp),
             notes=self.notes,
         )
 

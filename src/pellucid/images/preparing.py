@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pellucid.errors import PictureError
 from pellucid.images.mosaic import SUPPORT as MOSAIC_SUPPORT

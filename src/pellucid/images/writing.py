@@ -196,6 +196,14 @@ def bytes_to_write(picture: PictureStream | PictureHeader, suffix: str) -> int:
     return coded * picture.width * picture.height * channels * -(-min(picture.bit_depth, form.depths[-1]) // 8)
 
 
+def most_xmp(suffix: str) -> int:
+    """How many bytes of XMP data a file with this `suffix` (".jpg") can hold; 0 where it has no place for any."""
+    name = FORMATS[suffix.lower()]
+    if "XMP data" in _FORMATS[name].loses:
+        return 0
+    return 65502 if name == "JPEG" else 2**24 - 2**8  # as its specification says; what our own PNG reader believes
+
+
 def write_picture(picture: Picture, path: str | Path, *, overwrite: bool = False) -> tuple[str, ...]:
     """Write in the format of the suffix of `path`, atomically; returns a sentence for each thing that was not kept.
 

@@ -3,10 +3,10 @@
 import hashlib
 import os
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -22,31 +22,47 @@ from pellucid.images import (
     unsupported,
     write_pages,
 )
+from pellucid.tasks.account import Account
+from pellucid.tasks.comparing import refuse_comparison
 from pellucid.tasks.ledger import Ledger, sha256_of
 from pellucid.tasks.plan import Job, refuse_early
 from pellucid.tasks.restore import Restorer
 
+_ROWS = 64  # compared at a time
+
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of a job: its header and seconds unless it failed, else the error; and what had to change."""
+    """What became of a job.
+
+    Attributes:
+        job: what was to be done.
+        status: what became of it.
+        header: of the source, if the result is there.
+        seconds: that it took.
+        notes: what had to change.
+        provenance: how the result was made.
+        error: what failed: the job, or, where it is restored, the comparison beside its result.
+    """
 
     job: Job
     status: Literal["restored", "done already", "failed"]
     header: PictureHeader | None = None
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
+    provenance: Mapping[str, str] | None = None
     error: str | None = None
 
     def as_dict(self) -> dict[str, object]:
         """Return the outcome as plain values, for JSON."""
         return {
             "source": str(self.job.source),
-            "target": str(self.job.target) if self.error is None else None,
+            "target": None if self.status == "failed" else str(self.job.target),
             "status": self.status,
             "picture": asdict(self.header) if self.header else None,
             "seconds": round(self.seconds, 3),
             "notes": list(self.notes),
+            "provenance": dict(self.provenance) if self.provenance else None,
             "error": self.error,
         }
 
@@ -76,6 +92,8 @@ def restore_files(
     jobs: Sequence[Job],
     *,
     overwrite: bool,
+    compare: bool = False,
+    record: bool = True,
     report: Callable[[FileProgress], None] = lambda _: None,
     say: Callable[[Job, str], None] = lambda _, __: None,
 ) -> Iterator[Outcome]:
@@ -89,11 +107,13 @@ def restore_files(
         restorer: the network and its options.
         jobs: from `plan_jobs`.
         overwrite: replace targets that exist, but for those that are done already.
+        compare: show before and after in files beside each result; see `pellucid.tasks.comparing`.
+        record: say in each result how it was made, where its format has a place for that.
         report: called as the work proceeds.
         say: called with every note once, as soon as it is known: what reading changes and the result's format cannot
             hold before the work on a file begins.
     """
-    return _Batch(restorer, jobs, overwrite, report, say).run()
+    return _Batch(restorer, jobs, overwrite, compare, record, report, say).run()
 
 
 class _Source(NamedTuple):
@@ -116,13 +136,17 @@ class _Batch:
         restorer: Restorer,
         jobs: Sequence[Job],
         overwrite: bool,
+        compare: bool,
+        record: bool,
         report: Callable[[FileProgress], None],
         say: Callable[[Job, str], None],
     ) -> None:
         self._restorer, self._jobs, self._overwrite = restorer, jobs, overwrite
+        self._compare, self._record = compare, record
+        self._taken = {os.path.realpath(path) for job in jobs for path in (job.source, job.target)}
         self._report, self._say = report, say
         self._ledgers = {job.root: Ledger(job.root) for job in jobs if job.root is not None}
-        self._settings = restorer.settings if self._ledgers else {}
+        self._settings: Mapping[str, object] = {**restorer.settings, "record": record} if self._ledgers else {}
         self._done = self._failed = 0
         self._megapixels_done = self._megapixels = 0.0
 
@@ -205,13 +229,23 @@ class _Batch:
                 may_replace = self._may_replace(job, found.sha256)
                 note((*header.notes, *refuse_early(job, header, may_replace=may_replace)))
                 self._restorer.check(header, held=bytes_to_write(header, job.target.suffix))
-                pages = _restored(
-                    self._restorer, job, header.pages, lambda share: self._show(job, share * task.megapixels), note
-                )
+                if self._compare:
+                    refuse_comparison(job.target, self._taken, overwrite=self._overwrite)
+                account = Account(job.target, compare=self._compare, record=self._record)
+                work = partial(self._show, job)
+                pages = _restored(self._restorer, task, header.pages, account, work, note)
                 announce = partial(self._announce, job, found)
                 note(write_pages(pages, job.target, overwrite=may_replace, before_move=announce))
                 seconds = time.monotonic() - started
-                return Outcome(job=job, status="restored", header=header, seconds=seconds, notes=tuple(notes))
+                return Outcome(
+                    job=job,
+                    status="restored",
+                    header=header,
+                    seconds=seconds,
+                    notes=tuple(notes),
+                    provenance=account.provenance,
+                    error=_saved(account, job, seconds, self._overwrite),
+                )
         except PellucidError as error:
             return Outcome(job=job, status="failed", error=str(error))
 
@@ -248,16 +282,35 @@ class _Batch:
 
 def _restored(
     restorer: Restorer,
-    job: Job,
+    task: _Task,
     count: int,
+    account: Account,
     report: Callable[[float], None],
     note: Callable[[Iterable[str]], None],
 ) -> Iterator[PictureStream]:
-    """The pages of a file, each restored by itself when it is asked for."""
-    for index, page in enumerate(open_pages(job.source)):
-        note((*page.notes, *unsupported(page, job.target.suffix)))
-        held = bytes_to_write(page, job.target.suffix)
-        yield restorer.restored(page, lambda share, index=index: report((index + share) / count), held=held)
+    """The pages of a file, each restored by itself when it is asked for; `report` takes megapixels."""
+    suffix = task.job.target.suffix
+    for index, page in enumerate(open_pages(task.job.source)):
+        note((*page.notes, *unsupported(page, suffix)))
+        held = bytes_to_write(page, suffix) + account.start(page, restorer.result_size(page))
+        restored = restorer.restored(
+            page,
+            lambda share, index=index: report((index + share) / count * task.megapixels),
+            held=held,
+            watch=account.add,
+        )
+        metadata, sentences = account.recorded(page, restorer.provenance(page, held=held))
+        note(sentences)
+        yield replace(restored, metadata=metadata)
+
+
+def _saved(account: Account, job: Job, seconds: float, overwrite: bool) -> str | None:
+    """Write what goes beside a result; why that failed, if it did: the result itself stays."""
+    try:
+        account.save(job.source.name, seconds=seconds, overwrite=overwrite)
+    except PellucidError as error:
+        return f"{job.target} is restored, but not the files that compare it: {error}"
+    return None
 
 
 def _with_sources(todo: Sequence[_Task]) -> Iterator[tuple[_Task, Future[_Source]]]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias, TypedDict
 
 import numpy as np
 import torch
@@ -22,10 +22,12 @@ from pellucid.pipelines import ahead
 from pellucid.tasks.grey import as_colour, noise_level
 from pellucid.tasks.ledger import sha256_of
 from pellucid.tasks.memory import TileShape, default_memory, parse_memory, plan_tile
+from pellucid.tasks.provenance import provenance
 from pellucid.tasks.runner import Runner
 from pellucid.tasks.weights import default_weights, find_weights
 
 Report: TypeAlias = Callable[[float], None]
+Watch: TypeAlias = Callable[[Picture, Picture], None]
 
 _STRIPES_AHEAD = 8  # of the source, read while the network is at work
 _CONTEXT = 4  # rows that an enlarged one depends on, and more
@@ -52,6 +54,25 @@ class RestoreOptions:
     memory: int | str | None = None
     device: str = "auto"
     dtype: str = "auto"
+
+
+class Settings(TypedDict):
+    """What decides a result besides the picture, as plain values."""
+
+    task: str
+    scale: int
+    weights: str
+    strength: float
+    dtype: str
+    version: str
+
+
+class ResultSize(NamedTuple):
+    """Of a restored picture, in pixels."""
+
+    width: int
+    height: int
+    channels: int
 
 
 class Restorer:
@@ -82,8 +103,8 @@ class Restorer:
         self._run = Runner(described, kind, device, self.dtype, self.weights.name)
 
     @property
-    def settings(self) -> dict[str, object]:
-        """What decides a result besides the picture, as plain values; of the weights their hash."""
+    def settings(self) -> Settings:
+        """What decides a result besides the picture; of the weights their hash."""
         return {
             "task": self.task,
             "scale": self.scale,
@@ -101,6 +122,20 @@ class Restorer:
         """Raise BudgetError if the picture cannot be restored within the budget; `held` is memory needed besides."""
         self._plan(header, held)
 
+    def provenance(self, picture: PictureStream, *, held: int = 0) -> dict[str, str]:
+        """What is done to this picture, in words: see `pellucid.tasks.provenance`."""
+        tile = self._plan(picture, held)
+        is_whole = tile.height >= self.scale * picture.height and tile.width >= self.scale * picture.width
+        return provenance(
+            task=self.task,
+            weights=self.weights,
+            sha256=self._sha256,
+            strength=self.options.strength,
+            dtype=self.settings["dtype"],
+            scale=self.scale,
+            tiles="whole" if is_whole else f"{tile.width} × {tile.height}, overlap {tile.overlap}",
+        )
+
     def __call__(self, picture: Picture, report: Report = lambda _: None) -> Picture:
         """Restore a picture; alpha, metadata, bit depth and all that shows nothing stay as they are.
 
@@ -114,18 +149,31 @@ class Restorer:
         """
         return self.restored(PictureStream.of(picture), report, held=self.bytes_whole(picture)).whole()
 
+    def result_size(self, picture: Picture | PictureStream | PictureHeader) -> ResultSize:
+        """What becomes of the size of a picture."""
+        channels = 3 if self.task == "demosaic" else picture.channels
+        return ResultSize(self.scale * picture.width, self.scale * picture.height, channels)
+
     def bytes_whole(self, picture: Picture | PictureStream | PictureHeader) -> int:
         """Memory of the whole result as floats."""
-        channels = (3 if self.task == "demosaic" else picture.channels) + picture.has_alpha
-        return 4 * self.scale**2 * picture.height * picture.width * channels
+        size = self.result_size(picture)
+        return 4 * size.width * size.height * (size.channels + picture.has_alpha)
 
-    def restored(self, stream: PictureStream, report: Report = lambda _: None, *, held: int = 0) -> PictureStream:
+    def restored(
+        self,
+        stream: PictureStream,
+        report: Report = lambda _: None,
+        *,
+        held: int = 0,
+        watch: Watch = lambda _, __: None,
+    ) -> PictureStream:
         """Restore a picture row by row, as the result's rows are asked for; otherwise like a call.
 
         Args:
             stream: of any size.
             report: called with the share of the work done, 0..1.
             held: memory that is needed besides, to write the result.
+            watch: called with rows of the result before, interpolated where that is another picture, and after.
         """
         shape = self._plan(stream, held)
         source = stream
@@ -140,7 +188,7 @@ class Restorer:
             width=scale * source.width,
             not_numbers=scale**2 * source.not_numbers,
             bytes_held=0,
-            stripes=lambda: self._stripes(source, shape, report, looked_at=stream),
+            stripes=lambda: self._stripes(source, shape, report, watch, looked_at=stream),
         )
 
     def _plan(self, picture: PictureStream | PictureHeader, held: int) -> TileShape:
@@ -161,7 +209,7 @@ class Restorer:
         )
 
     def _stripes(
-        self, source: PictureStream, shape: TileShape, report: Report, looked_at: PictureStream
+        self, source: PictureStream, shape: TileShape, report: Report, watch: Watch, looked_at: PictureStream
     ) -> Iterator[Picture]:
         """The rows of the result, computed tile by tile."""
         kind, tile_size = self._kind, (shape.height, shape.width)
@@ -200,7 +248,9 @@ class Restorer:
             if source.numbers == "unsigned" and (self.scale > 1 or source is not looked_at):
                 np.clip(pixels, 0, 1, out=pixels)  # interpolation overshoots
             alpha = before.alpha.copy() if before.alpha is not None else None
-            yield replace(before, pixels=pixels, alpha=alpha)
+            after = replace(before, pixels=pixels, alpha=alpha)
+            watch(before, after)
+            yield after
 
 
 def restore(
