@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from pellucid.data import PictureFolders
-from pellucid.errors import DataError
+from pellucid.errors import DataError, UsageError
 from pellucid.training.feed import Feed
 from pellucid.training.recipes import Recipe
 from pellucid.training.records import Records, sample_sheet
@@ -16,11 +18,11 @@ from pellucid.training.trainer import Trainer
 
 
 class Progress(NamedTuple):
-    """What a run reports.
+    """What a run reports after each step.
 
     Attributes:
         step, steps: reached, of how many.
-        loss: mean since the last report.
+        loss: mean since the last line of the log.
         seconds: of training, pauses of the machine not counted.
         share: how much of the run is done, by steps or by time, whichever is more.
         sheet: the last picture of samples, degraded | restored | clean.
@@ -41,7 +43,7 @@ def train(
     *,
     start: Path | None = None,
     max_seconds: float = math.inf,
-    report_every: int = 50,
+    log_every: int = 50,
     save_every: int = 250,
     report: Callable[[Progress], None] = lambda _: None,
     say: Callable[[str], None] = lambda _: None,
@@ -62,8 +64,8 @@ def train(
         recipe, folders, run: what to train, on which photographs, and where to keep it.
         start: weights to begin with instead of random ones, as far as their names and shapes are the network's.
         max_seconds: of training, earlier parts of the run counted in.
-        report_every, save_every: steps between calls of `report` and between saves.
-        report: is told how the run goes on.
+        log_every, save_every: steps between lines of the log and between saves.
+        report: is told after each step how the run goes on.
         say: is told in a sentence what was taken over from `start`.
 
     Returns:
@@ -72,8 +74,10 @@ def train(
     Raises:
         CheckpointError: `start` cannot be loaded, or nothing in it fits.
         DataError: the folders hold no pictures, `run` holds a run of another recipe, or the loss became infinite.
-        UsageError: accelerate is not installed, or a batch cannot be shared by the processes.
+        UsageError: there is no time, accelerate is not installed, or a batch cannot be shared by the processes.
     """
+    if max_seconds <= 0:
+        raise UsageError("training takes time; allow more than none")
     pictures = PictureFolders(*folders)
     try:
         run.mkdir(parents=True, exist_ok=True)
@@ -81,15 +85,21 @@ def train(
         raise DataError(f"{run} cannot be the folder of a run: {error.strerror}") from error
     trainer = Trainer(recipe, start, say)
     step, samples, seconds = load_state(run / "state.pt", recipe, trainer.parts)
-    watch, losses, saved = _Stopwatch(seconds), list[float](), step
+    watch, losses = _Stopwatch(seconds), list[float]()
     feed = Feed(recipe, pictures, trainer.rank, trainer.processes)
     records = Records(run, step, active=trainer.rank == 0)
 
+    def diverged() -> DataError:
+        return DataError(f"The run in {run} diverged at step {step}; start a new one with lower learning rates")
+
     def save() -> None:
         if trainer.rank == 0:
+            sheet = sample_sheet(trainer.average, trainer.device, recipe, pictures)
+            if not np.isfinite(sheet).all():  # the last good state stays
+                raise diverged()
             trainer.save_weights(run / "weights.safetensors")
             save_state(run / "state.pt", recipe, trainer.parts, step, samples, watch.seconds)
-            records.sheet(sample_sheet(trainer.average, trainer.device, recipe, pictures), step)
+            records.sheet(sheet, step)
         trainer.wait()
 
     with records, feed:
@@ -99,20 +109,16 @@ def train(
             step, samples = step + 1, samples + phase.batch
             loss, watch.seconds = trainer.agreed(loss, watch.lap())
             if not math.isfinite(loss):
-                raise DataError(f"The run in {run} diverged at step {step}; start a new one with lower learning rates")
+                raise diverged()
             losses.append(loss)
             done = max(step / recipe.steps, watch.seconds / max_seconds)
-            if step % save_every == 0:
+            if step % save_every == 0 or done >= 1:
                 save()
-                saved = step
-            if step % report_every == 0 or done >= 1:
-                mean = sum(losses) / len(losses)
-                progress = Progress(step, recipe.steps, mean, watch.seconds, min(done, 1.0), records.last_sheet)
-                records.log(progress.step, loss=mean, rate=recipe.schedule(at, recipe.steps), seconds=watch.seconds)
-                report(progress)
+            mean = sum(losses) / len(losses)
+            if step % log_every == 0 or done >= 1:
+                records.log(step, loss=mean, rate=recipe.schedule(at, recipe.steps), seconds=watch.seconds)
                 losses.clear()
-        if step > saved:
-            save()
+            report(Progress(step, recipe.steps, mean, watch.seconds, min(done, 1.0), records.last_sheet))
     return run / "weights.safetensors"
 
 

@@ -16,7 +16,7 @@ from pellucid.data import PictureFolders, batched, degraded_pair
 from pellucid.images import Picture
 from pellucid.training.recipes import Recipe
 
-_SHEET_ROWS, _SHEET_CROP = 6, 128
+_SHEET_ROWS, _SHEET_CROP = 4, 128
 _FIRST_OF_SHEET = 2**62  # numbers of samples that no run reaches
 
 
@@ -58,7 +58,7 @@ class Records:
                 self._curves.add_scalar(name, value, step)
 
     def sheet(self, pixels: NDArray[np.float32], step: int) -> None:
-        """Write a sheet of samples (H, W, 3)."""
+        """Write a sheet of samples (H, W, 3), values outside of 0..1 clipped."""
         self.last_sheet = self._run / "samples" / f"{step:07d}.png"
         self.last_sheet.parent.mkdir(exist_ok=True)
         Picture(pixels=pixels).save(self.last_sheet, overwrite=True)
@@ -74,7 +74,7 @@ def sample_sheet(
     pair = batched([degraded_pair(pictures, k, recipe.degradation, seed=recipe.seed, size=size) for k in numbers])
     restored = torch.cat([network(one[None].to(device)).cpu() for one in pair.degraded])
     columns = torch.cat([pair.degraded, restored, pair.clean], dim=3)
-    return torch.cat(list(columns), dim=1).permute(1, 2, 0).clamp(0, 1).float().contiguous().numpy()
+    return torch.cat(list(columns), dim=1).permute(1, 2, 0).float().contiguous().numpy()
 
 
 def _trim(path: Path, step: int) -> None:
