@@ -92,10 +92,12 @@ def main() -> None:
     for name in () if options.presets else options.names:
         described = checkpoints.describe(find_weights(name))
         kind = SYSTEMS[described.system].restoration(described.config)
-        results[name] = differences(checkpoints.build(described), kind)
-        loss = losses(name, picture_paths(options.data)[: options.pictures], options.sigmas)
-        results[name]["psnr_loss_db"] = loss
-        results[name]["pictures"] = f"{options.data.name}, the first {options.pictures}"
+        paths = picture_paths(options.data)[: options.pictures]
+        pictures, before = f"{options.data.name}, the first {len(paths)}", results.get(name, {})
+        loss = losses(name, paths, options.sigmas)
+        if before.get("pictures") == pictures:  # other noise levels of the same pictures
+            loss = {dtype: {**before["psnr_loss_db"][dtype], **of_dtype} for dtype, of_dtype in loss.items()}
+        results[name] = {**differences(checkpoints.build(described), kind), "psnr_loss_db": loss, "pictures": pictures}
         results[name]["bears"] = [dtype for dtype in DTYPES if max(loss[dtype].values()) <= MOST_LOSS]
         print(name, json.dumps(results[name], indent=1), flush=True)
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
