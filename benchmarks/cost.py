@@ -120,6 +120,7 @@ def main() -> None:
         for dtype in options.dtype:
             rows = measure(case, getattr(torch, dtype))
             results.setdefault(case.system, {}).setdefault(case.preset, {})[dtype] = {**fit(rows), "shapes": rows}
+            RESULTS.write_text(json.dumps(results, indent=1) + "\n")  # a run that is ended keeps what it has
     compare(results)
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
 
