@@ -144,10 +144,10 @@ def test_no_shape_that_fits_means_less_work(width, height, more, per_row):
 
 @pytest.mark.parametrize("size", [(10**6, 10**6), (2**31, 1), (1, 2**31), (2**31, 2**31)], ids=str)
 def test_huge_pictures_are_planned_at_once(size):
-    started = time.perf_counter()
+    started = time.process_time()
     for budget in (64 * GIB, 2**50):
         plan_tile(*size, NETWORKS[1], budget, per_row=12)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 3  # and not for ever
 
 
 def test_half_precision_lets_twice_as_much_in():

@@ -21,7 +21,9 @@ class Restoration(NamedTuple):
             multiple of `multiple`.
         bytes_per_pixel: memory in float32 for each pixel of its padded input while it runs, the input and the output
             among it. A formula held against measurements by `benchmarks/cost.py`.
-        bytes_fixed: memory in float32 that it takes besides, whatever the size of the input; not the parameters.
+        bytes_fixed: memory that it takes besides, whatever the size of the input; not the parameters.
+        halves: whether half precision halves the bytes per pixel; not where wide layers compute in float32 all the
+            same, or where this has not been measured.
         scale: factor by which height and width grow.
         white: the value of white in its input and output.
     """
@@ -31,19 +33,28 @@ class Restoration(NamedTuple):
     overlap: int
     bytes_per_pixel: int
     bytes_fixed: int = 0
+    halves: bool = True
     scale: int = 1
     white: float = 1.0
 
     def bytes(self, height: int, width: int, *, value_bytes: int = 4) -> int:
         """Memory that an input of this size takes while the network runs; `value_bytes` is 2 in half precision."""
-        rows, columns = (-(-side // self.multiple) * self.multiple for side in (height, width))
-        return -(-value_bytes * (self.bytes_fixed + self.bytes_per_pixel * rows * columns) // 4)
+        rows, columns = (round_up(side, self.multiple) for side in (height, width))
+        return self.bytes_fixed + self._per_pixel(value_bytes) * rows * columns
 
     def widest(self, height: int, memory: int, *, value_bytes: int = 4) -> int:
         """The largest multiple for which an input of this height and that width takes no more than `memory` bytes."""
-        rows = -(-height // self.multiple) * self.multiple
-        columns = (4 * memory // value_bytes - self.bytes_fixed) // (self.bytes_per_pixel * rows)
+        rows = round_up(height, self.multiple)
+        columns = (memory - self.bytes_fixed) // (self._per_pixel(value_bytes) * rows)
         return max(0, columns // self.multiple * self.multiple)
+
+    def _per_pixel(self, value_bytes: int) -> int:
+        return -(-self.bytes_per_pixel * value_bytes // 4) if self.halves else self.bytes_per_pixel
+
+
+def round_up(pixels: int, multiple: int) -> int:
+    """The smallest multiple of `multiple` that is not less than `pixels`."""
+    return -(-pixels // multiple) * multiple
 
 
 @dataclass(frozen=True, kw_only=True)
