@@ -28,10 +28,10 @@ def restorer(weights):
 class Idle:
     """A restorer that must not be asked to work."""
 
-    def check(self, _):
+    def check(self, *_, **__):
         pass
 
-    def __call__(self, *_):
+    def restored(self, *_, **__):
         raise AssertionError("this is work")
 
 

@@ -36,13 +36,14 @@ class Meddling:
     def __init__(self, restorer, deed):
         self._restorer, self._deed = restorer, deed
         self.settings, self.check = restorer.settings, restorer.check
+        self.result_size, self.provenance = restorer.result_size, restorer.provenance
         self._files = 0
 
-    def __call__(self, *arguments):
+    def restored(self, *arguments, **options):
         self._files += 1
         if self._files == 2:
             self._deed()
-        return self._restorer(*arguments)
+        return self._restorer.restored(*arguments, **options)
 
 
 def run(restorer, folder):

@@ -276,7 +276,7 @@ def test_originals_and_results_are_not_replaced(restorer, tmp_path):
     original = (tmp_path / "b-restored-compare.png").read_bytes()
     sources = [tmp_path / name for name in ("a.png", "a.tif", "b.png", "b-restored-compare.png")]
     jobs = [*plan_jobs(sources, None), Job(source=tmp_path / "a.png", target=tmp_path / "missing" / "x.png")]
-    first, second, third, fourth, fifth = outcomes(restorer, jobs, overwrite=True)
+    second, third, fifth, first, fourth = outcomes(restorer, jobs, overwrite=True)
     assert (first.error, fourth.error) == (None, None)
     assert "would replace" in second.error
     assert "would replace" in third.error

@@ -11,7 +11,7 @@ from PIL import Image
 from little import little_picture
 from pellucid import __version__
 from pellucid.errors import PictureError
-from pellucid.images import FORMATS, Metadata, Picture, read_header, read_picture, unsupported
+from pellucid.images import FORMATS, Metadata, Picture, PictureStream, read_header, read_picture, unsupported
 from pellucid.images.provenance import restorations, with_event
 from pellucid.tasks import RestoreOptions, Restorer, bundled_weights, find_weights, plan_jobs, read_card, restore_files
 from pellucid.tasks.ledger import sha256_of
@@ -127,8 +127,10 @@ def test_xmp_that_fills_a_jpeg_stays_as_it_is():
 
 def test_tiles_are_told(weights):
     restorer = Restorer(RestoreOptions(weights=weights, device="cpu", memory="512MiB"))
-    assert restorer.provenance(little_picture())["tiles"] == "whole"
-    assert "overlap" in restorer.provenance(Picture(pixels=np.zeros((2000, 3000, 3), np.float32)))["tiles"]
+    large = Picture(pixels=np.zeros((2000, 3000, 3), np.float32))
+    whole, tiled = (restorer.provenance(PictureStream.of(picture))["tiles"] for picture in (little_picture(), large))
+    assert whole == "whole"
+    assert "overlap" in tiled
 
 
 def test_in_json(restorer, tmp_path):

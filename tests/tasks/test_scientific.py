@@ -13,6 +13,7 @@ from little import little_picture
 from pellucid.errors import BudgetError, PellucidError, PictureError
 from pellucid.images import Picture, read_header, read_pages, read_picture, unsupported, write_pages
 from pellucid.tasks import Job, RestoreOptions, Restorer, plan_jobs, restore, restore_files
+from pellucid.tasks.restore import ResultSize
 
 RNG = np.random.default_rng(0)
 STACK = RNG.integers(100, 4000, (2, 3, 12, 17)).astype(np.uint16)
@@ -289,6 +290,9 @@ def test_notes_come_before_the_work(tmp_path):
     class Idle:
         def check(self, *_, **__):
             pass
+
+        def result_size(self, picture):
+            return ResultSize(picture.width, picture.height, picture.channels)
 
         def restored(self, *_, **__):
             raise PellucidError("this is work")

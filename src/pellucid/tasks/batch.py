@@ -201,6 +201,8 @@ class _Batch:
                     return Outcome(job=job, status="done already", header=header)
                 refuse_early(job, header, may_replace=not exists or self._may_replace(job, sha256))
                 self._restorer.check(header, held=bytes_to_write(header, job.target.suffix))
+                if self._compare:
+                    refuse_comparison(job.target, self._taken, overwrite=self._overwrite)
                 return _Task(job, header.width * header.height * header.pages / 1e6)
         except PellucidError as error:
             return Outcome(job=job, status="failed", error=str(error))
@@ -229,8 +231,6 @@ class _Batch:
                 may_replace = self._may_replace(job, found.sha256)
                 note((*header.notes, *refuse_early(job, header, may_replace=may_replace)))
                 self._restorer.check(header, held=bytes_to_write(header, job.target.suffix))
-                if self._compare:
-                    refuse_comparison(job.target, self._taken, overwrite=self._overwrite)
                 account = Account(job.target, compare=self._compare, record=self._record)
                 work = partial(self._show, job)
                 pages = _restored(self._restorer, task, header.pages, account, work, note)
