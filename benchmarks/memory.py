@@ -124,7 +124,7 @@ def main() -> None:
             outside = row["seconds"] / row["network_seconds"] - 1
             print(
                 f"{megapixels:g} megapixels of {options.format}: peak {row['peak_mib']:.0f} MiB of "
-                f"{budget / 2**20:.0f} allowed, {row['seconds']:.1f} s, {100 * outside:.1f} % more than the network alone",
+                f"{budget / 2**20:.0f} allowed, {row['seconds']:.1f} s, {100 * outside:.1f} % more than the network",
                 flush=True,
             )
     rows.sort(key=lambda row: (row["format"], row["budget_mib"], row["megapixels"]))
