@@ -1,6 +1,7 @@
 """What a person sees in the terminal. Results go to standard output, progress and complaints to standard error."""
 
 import json
+import math
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from pellucid.evaluation import Row
+    from pellucid.evaluation import Protocol, Row
     from pellucid.tasks import FileProgress, Job, Outcome
     from pellucid.training import Progress as TrainingProgress
 
@@ -106,31 +107,43 @@ def show_facts(facts: dict[str, Any]) -> None:
 
 
 def show_cards(cards: Sequence[dict[str, Any]], defaults: set[str]) -> None:
-    """The bundled weights as a table."""
+    """The bundled weights as a table, with what the first set on their cards says."""
     table = Table(caption="* the task's default", caption_justify="left")
-    for title in ("weights", "task", "size", "CBSD68 PSNR, dB\nσ 15 / 25 / 50", "s/MP"):
+    for title in ("weights", "task", "size", "measured on", "PSNR, dB", "s/MP"):
         table.add_column(title, no_wrap=True)
     for card in cards:
-        levels = [row["psnr_rgb"] for row in card["measured"]["CBSD68"] if row["sigma"] > 0]
+        label, measured = next(iter(card["measured"].items()))
+        rows = [measured["mean"]] if measured["mean"] else [row for row in measured["rows"] if row["level"] != 0]
         table.add_row(
             card["name"] + (" *" if card["name"] in defaults else ""),
-            card["task"],
+            card["task"] + (f" ×{card['scale']}" if card["scale"] > 1 else ""),
             f"{card['parameters'] / 1e6:.2f} M",
-            " / ".join(f"{psnr:.2f}" for psnr in levels),
+            f"{label}\n{measured['unit']} {' / '.join(str(row['level']) for row in rows)}",
+            f"{_psnrs(rows, 'restored')}\nfrom {_psnrs(rows, 'input')}",
             f"{card['seconds_per_megapixel']:.1f}",
         )
     Console().print(table)
 
 
-def show_rows(name: str, rows: Sequence["Row"]) -> None:
+def _psnrs(rows: Sequence[dict[str, Any]], which: str) -> str:
+    """The PSNR of each row, the first of its measures."""
+    return " / ".join(f"{next(iter(row[which].values())):.2f}" for row in rows)
+
+
+def show_rows(name: str, protocol: "Protocol", rows: Sequence["Row"]) -> None:
     """The table of an evaluation."""
-    table = Table("σ", "pictures", "PSNR (RGB)", "SSIM (RGB)", "s / MP", title=name)
+    values = {"rgb": "RGB", "y": "Y", "grey": "grey"}[protocol.compared]
+    table = Table(title=name, caption=str(protocol), caption_justify="left")
+    for title in (protocol.unit, "pictures", f"PSNR ({values})", "gain", f"SSIM ({values})", "s / MP"):
+        table.add_column(title, justify="right", no_wrap=True)
     for row in rows:
+        (psnr_before, ssim_before), (psnr, ssim) = row.input.values(), row.restored.values()
         table.add_row(
-            f"{row.sigma:g}",
+            str(row.level),
             str(row.pictures),
-            f"{row.psnr_rgb:.2f}",
-            f"{row.ssim_rgb:.4f}",
+            f"{psnr_before:.2f} → {psnr:.2f}",
+            f"{psnr - psnr_before:+.2f}" if math.isfinite(psnr_before) else "",
+            f"{ssim_before:.4f} → {ssim:.4f}",
             f"{row.seconds_per_megapixel:.2f}",
         )
     Console().print(table)
