@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -42,7 +43,22 @@ COMMANDS = {
     "info": ["FILE", "--set", "--json"],
     "convert": ["OFFICIAL", "OUT", "--set", "--overwrite"],
     "train": ["RECIPE", "--data", "--out", "--start", "--max-time"],
-    "eval": ["denoise", "--data", "--sigma", "--weights", "--memory", "--device", "--out", "--json"],
+    "eval": [
+        "TASK",
+        "--data",
+        "--level",
+        "--sigma",
+        "--scale",
+        "--kernels",
+        "--grey",
+        "--weights",
+        "--memory",
+        "--device",
+        "--self-ensemble",
+        "--out",
+        "--strips",
+        "--json",
+    ],
 }
 PROGRAM = [sys.executable, "-m", "pellucid"]
 
@@ -141,13 +157,17 @@ def test_as_a_program(weights, tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["a-restored.png", "a.png"]
 
 
-@pytest.mark.parametrize("given", ["--sigma 15 25", "--sigma 15 --sigma 25", "--sigma 15 25 --memory 4GiB"])
+@pytest.mark.parametrize(
+    "given",
+    ["--sigma 15 25", "--sigma 15 --sigma 25", "--sigma 15 25 --memory 4GiB", "--level 15 25", "--level 15 --sigma 25"],
+)
 def test_several_values(run, weights, photographs, given):
     result = run("eval", "denoise", "--data", photographs, *given.split(), "--weights", weights, "--json")
     assert result.code == 0, result.err
     (rows,) = result.rows
-    assert [(row["sigma"], row["pictures"]) for row in rows] == [(15, 2), (25, 2)]
-    assert set(rows[0]) == {"sigma", "pictures", "psnr_rgb", "ssim_rgb", "seconds_per_megapixel"}
+    assert [(row["level"], row["pictures"]) for row in rows] == [(15, 2), (25, 2)]
+    assert set(rows[0]) == {"level", "pictures", "input", "restored", "seconds_per_megapixel"}
+    assert set(rows[0]["input"]) == set(rows[0]["restored"]) == {"psnr_rgb", "ssim_rgb"}
 
 
 def test_several_values_before_the_argument_that_follows(run, weights, photographs):
@@ -163,8 +183,63 @@ def test_eval_prints_a_table_and_saves_every_measurement(run, weights, photograp
     assert "PSNR (RGB)" in result.out
     saved = json.loads((tmp_path / "rows.json").read_text())
     assert (saved["data"], saved["weights"]) == ("photographs", "little")
-    assert [row["sigma"] for row in saved["rows"]] == [15, 50]
-    assert f"{saved['rows'][1]['psnr_rgb']:.2f}" in result.out
+    assert saved["method"] == "one pass"
+    assert [row["level"] for row in saved["rows"]] == [15, 50]
+    before, after = (saved["rows"][1][which]["psnr_rgb"] for which in ("input", "restored"))
+    assert f"{before:.2f} → {after:.2f}" in result.out
+    assert f"{after - before:+.2f}" in result.out
+
+
+@pytest.mark.parametrize(
+    ("task", "options", "measure"),
+    [
+        ("dejpeg", ["--level", "10"], "psnr_rgb"),
+        ("dejpeg", ["--level", "10", "--grey"], "psnr_grey"),
+        ("sr", ["--scale", "2"], "psnr_y"),
+        ("demosaic", [], "psnr_rgb"),
+    ],
+)
+def test_eval_of_other_tasks(run, weights, tmp_path, task, options, measure):
+    Picture(pixels=to_floats(smooth_pixels(30, 32))).save(tmp_path / "a.png")
+    result = run("eval", task, "--data", tmp_path, "--weights", weights, *options, "--json")
+    assert result.code == 0, result.err
+    ((row,),) = result.rows
+    assert set(row["restored"]) == {measure, measure.replace("psnr", "ssim")}
+
+
+def test_eval_of_kernels_gives_their_mean(run, weights, tmp_path):
+    np.savez(tmp_path / "kernels.npz", a=np.ones((3, 3)), b=np.eye(5))
+    Picture(pixels=to_floats(smooth_pixels(50, 52))).save(tmp_path / "a.png")
+    options = ["--data", tmp_path, "--weights", weights, "--kernels", tmp_path / "kernels.npz"]
+    (rows,) = run("eval", "deblur", *options, "--json").rows
+    assert [row["level"] for row in rows] == [1, 2, "mean"]
+    psnr = [row["restored"]["psnr_rgb"] for row in rows]
+    assert psnr[2] == pytest.approx((psnr[0] + psnr[1]) / 2)
+    (row,) = run("eval", "deblur", *options, "--level", "2", "--json").rows[0]
+    assert row == {**rows[1], "seconds_per_megapixel": row["seconds_per_megapixel"]}
+
+
+def test_eval_of_pairs_shows_them_and_their_folder(run, identity, photographs, tmp_path):
+    (tmp_path / "set").mkdir()
+    for name in ("target", "heavy"):
+        shutil.copytree(photographs, tmp_path / "set" / name)
+    options = ["--data", tmp_path / "set", "--weights", identity, "--strips", tmp_path / "strips"]
+    result = run("eval", "derain", *options)
+    assert result.code == 0, result.err
+    assert "heavy" in result.out
+    assert "PSNR (Y)" in result.out
+    assert sorted(os.listdir(tmp_path / "strips")) == ["0-heavy-strip.png", "1-heavy-strip.png"]
+
+
+def test_eval_with_the_self_ensemble(run, weights, photographs, tmp_path):
+    options = ["--data", photographs, "--weights", weights, "--sigma", "25", "--json", "--out", tmp_path / "a.json"]
+    (once,), (eight,) = (
+        run("eval", "denoise", *options).rows[0],
+        run("eval", "denoise", *options, "--self-ensemble").rows[0],
+    )
+    assert once["input"] == eight["input"]
+    assert once["restored"]["psnr_rgb"] != eight["restored"]["psnr_rgb"]
+    assert json.loads((tmp_path / "a.json").read_text())["method"] == "self-ensemble of eight orientations"
 
 
 def test_eval_of_perfect_results_is_json(run, identity, photographs):
@@ -178,7 +253,12 @@ def test_eval_of_perfect_results_is_json(run, identity, photographs):
     [
         ({"--data": "nowhere"}, 1),
         ({"--sigma": "-5"}, 2),
-        ({"task": "deblur"}, 2),
+        ({"task": "beautify"}, 2),
+        ({"task": "dejpeg"}, 2),
+        ({"--scale": "2"}, 2),
+        ({"--kernels": "nowhere.npz"}, 2),
+        ({"--level": "loud"}, 2),
+        ({"--weights": "nowhere"}, 2),
         ({"--out": "nowhere/rows.json"}, 1),
     ],
     ids=str,

@@ -80,8 +80,10 @@ def read_case(protocol: Protocol, case: Case) -> Problem:
     if case.degraded is None:
         if protocol.degrade is None:
             raise DataError(f"{case.clean} is not one of a pair, and {protocol.task} is measured on pairs")
-        level = 0.0 if isinstance(case.level, str) else case.level
-        return protocol.degrade(clean, level)
+        try:
+            return protocol.degrade(clean, 0.0 if isinstance(case.level, str) else case.level)
+        except DataError as error:
+            raise DataError(f"{case.clean}: {error}") from error
     degraded = _read(case.degraded, grey=protocol.grey)
     height, width = (length * protocol.scale for length in degraded.shape[:2])
     spare = (clean.shape[0] - height, clean.shape[1] - width)

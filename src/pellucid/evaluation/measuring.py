@@ -76,8 +76,9 @@ def measure(
     """
     for case in cases:
         degraded, clean = read_case(protocol, case)
-        if min(clean.shape[:2]) - 2 * (protocol.border + protocol.reach) < SSIM_WINDOW:
-            raise DataError(f"{case.clean} is too small to measure: SSIM needs {SSIM_WINDOW} × {SSIM_WINDOW} pixels")
+        side = SSIM_WINDOW + 2 * (protocol.border + protocol.reach)
+        if min(clean.shape[:2]) < side:
+            raise DataError(f"{case.clean} is too small to measure: what is compared must be {side} × {side} pixels")
         started = time.perf_counter()
         restored = restore(degraded)
         seconds = time.perf_counter() - started
@@ -87,6 +88,8 @@ def measure(
                 f"{clean.shape[1]} × {clean.shape[0]} × {clean.shape[2]} are wanted; are these weights for the task?"
             )
         result, before = (_bytes(picture) for picture in (restored, protocol.prepare(degraded)))
+        if show is not None:
+            show(Shown(case, before, result, clean))
         yield Measurement(
             picture=case.name,
             level=case.level,
@@ -95,8 +98,6 @@ def measure(
             seconds=seconds,
             megapixels=clean.shape[0] * clean.shape[1] / 1e6,
         )
-        if show is not None:
-            show(Shown(case, before, result, clean))
 
 
 def _bytes(picture: Picture) -> NDArray[np.uint8]:

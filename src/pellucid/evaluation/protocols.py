@@ -133,10 +133,13 @@ def defocused(clean: NDArray[np.uint8], radius: float) -> Problem:
 def _blurred_inside(
     clean: NDArray[np.uint8], kernel: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Blur, and keep what depends on nothing beyond the border; the clean picture is cut alike."""
+    """Blur, and keep what depends on nothing beyond the border; the clean picture is cut alike.
+
+    Raises DataError where nothing is left.
+    """
     reach = kernel.shape[0] // 2
     if min(clean.shape[:2]) <= 2 * reach:
-        raise DataError(f"a blur of {kernel.shape[0]} pixels leaves nothing of {clean.shape[0]} × {clean.shape[1]}")
+        raise DataError(f"it is too small to measure: a blur of {kernel.shape[0]} pixels leaves nothing of it")
     inside = np.s_[reach : clean.shape[0] - reach, reach : clean.shape[1] - reach]
     return blurred(to_floats(clean), kernel)[inside], clean[inside]
 
