@@ -17,7 +17,7 @@ import pellucid
 from contracts import GOLDEN
 from little import LITTLE, little_picture, smooth_pixels
 from pellucid import training
-from pellucid.cli import app
+from pellucid.cli import app, display
 from pellucid.cli.options import parse_duration, parse_settings
 from pellucid.errors import UsageError
 from pellucid.images import Metadata, Picture
@@ -382,6 +382,50 @@ def test_models(run):
     text = run("models")
     assert text.code == 0
     assert "restormer: base, " in text.out
+
+
+def card(name, task, unit, levels, *, scale=1, mean=None):
+    """A card with as much on it as the table shows."""
+
+    def row(level, psnr):
+        return {"level": level, "input": {"psnr_y": psnr - 1}, "restored": {"psnr_y": psnr}}
+
+    rows = [row(level, 30 + i) for i, level in enumerate(levels)]
+    measured = {"Set": {"unit": unit, "rows": rows, "mean": mean and row("mean", mean)}, "Other": {}}
+    parameters, seconds = 1_234_567, 12.34
+    return {
+        "name": name,
+        "task": task,
+        "scale": scale,
+        "parameters": parameters,
+        "seconds_per_megapixel": seconds,
+        "measured": measured,
+    }
+
+
+def test_models_shows_what_each_task_is_measured_by(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    cards = [
+        card("a-dejpeg", "dejpeg", "quality", [10, 20, 30, 40]),
+        card("restormer-denoise-s", "denoise", "σ", [0, 15]),
+        card("c-sr", "sr", "scale", [4], scale=4),
+        card("d-deblur", "deblur", "kernel", [1, 2], mean=25.5),
+    ]
+    display.show_cards(cards, defaults={"c-sr"})
+    text = capsys.readouterr().out
+    assert "…" not in text
+    for words in (
+        "10/20/30/40",
+        "30.00/31.00/32.00/33.00",
+        "from 29.0/30.0/31.0/32.0",
+        "│ 31.00 ",  # what is clean before is no achievement
+        "c-sr *",
+        "sr ×4, 1.23 M",
+        "Set, kernel",
+        "25.50",
+        "12.3",
+    ):
+        assert words in text
 
 
 def test_convert_stores_the_configuration(run, tmp_path):

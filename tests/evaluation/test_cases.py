@@ -40,12 +40,12 @@ def test_pairs_are_found_by_their_folders(tmp_path, clean):
     folder = pairs(tmp_path, clean, light_input=["1", "2"], heavy_input=["2"])
     protocol, cases = found("derain", folder)
     assert cases == [
-        ("heavy_input", "2.png", "2.png"),
-        ("light_input", "1.png", "1.png"),
-        ("light_input", "2.png", "2.png"),
+        ("heavy", "2.png", "2.png"),
+        ("light", "1.png", "1.png"),
+        ("light", "2.png", "2.png"),
     ]
     assert (protocol.compared, protocol.border) == ("y", 0)
-    assert found("derain", folder, ["heavy_input"])[1] == cases[:1]
+    assert found("derain", folder, ["heavy"])[1] == cases[:1]
 
 
 def test_pairs_of_names_that_go_on(tmp_path):

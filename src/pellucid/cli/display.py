@@ -108,26 +108,25 @@ def show_facts(facts: dict[str, Any]) -> None:
 
 def show_cards(cards: Sequence[dict[str, Any]], defaults: set[str]) -> None:
     """The bundled weights as a table, with what the first set on their cards says."""
-    table = Table(caption="* the task's default", caption_justify="left")
-    for title in ("weights", "task", "size", "measured on", "PSNR, dB", "s/MP"):
+    table = Table(caption="* the task's default", caption_justify="left", show_lines=True)
+    for title in ("weights", "measured on", "PSNR, dB", "s/MP"):
         table.add_column(title, no_wrap=True)
     for card in cards:
         label, measured = next(iter(card["measured"].items()))
         rows = [measured["mean"]] if measured["mean"] else [row for row in measured["rows"] if row["level"] != 0]
+        task = card["task"] + (f" ×{card['scale']}" if card["scale"] > 1 else "")
         table.add_row(
-            card["name"] + (" *" if card["name"] in defaults else ""),
-            card["task"] + (f" ×{card['scale']}" if card["scale"] > 1 else ""),
-            f"{card['parameters'] / 1e6:.2f} M",
-            f"{label}\n{measured['unit']} {' / '.join(str(row['level']) for row in rows)}",
-            f"{_psnrs(rows, 'restored')}\nfrom {_psnrs(rows, 'input')}",
+            f"{card['name']}{' *' if card['name'] in defaults else ''}\n{task}, {card['parameters'] / 1e6:.2f} M",
+            f"{label}, {measured['unit']}\n{'/'.join(str(row['level']) for row in rows)}",
+            f"{_psnrs(rows, 'restored', 2)}\nfrom {_psnrs(rows, 'input', 1)}",
             f"{card['seconds_per_megapixel']:.1f}",
         )
     Console().print(table)
 
 
-def _psnrs(rows: Sequence[dict[str, Any]], which: str) -> str:
+def _psnrs(rows: Sequence[dict[str, Any]], which: str, digits: int) -> str:
     """The PSNR of each row, the first of its measures."""
-    return " / ".join(f"{next(iter(row[which].values())):.2f}" for row in rows)
+    return "/".join(f"{next(iter(row[which].values())):.{digits}f}" for row in rows)
 
 
 def show_rows(name: str, protocol: "Protocol", rows: Sequence["Row"]) -> None:

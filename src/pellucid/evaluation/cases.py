@@ -38,8 +38,8 @@ def find_cases(
     """List what is to be measured in a folder, level by level.
 
     A folder with a folder "target", "clean", "gt" or "HR" in it holds pairs: the others in it hold the degraded
-    pictures, and their names are the levels. In any other folder all pictures are clean. If they are all grey they are
-    measured as grey.
+    pictures, and their names, less "_input", are the levels. In any other folder all pictures are clean. If they are
+    all grey they are measured as grey.
 
     Args:
         protocol: of the task.
@@ -124,7 +124,7 @@ def _pairs(protocol: Protocol, folder: Path, clean_folder: Path, levels: Sequenc
     clean = {path.stem: path for path in picture_paths(clean_folder)}
     degraded: dict[str, list[Path]] = {}
     for path in picture_paths(folder):
-        name = path.parent.relative_to(folder).as_posix()
+        name = path.parent.relative_to(folder).as_posix().removesuffix("_input")
         if clean_folder not in path.parents and (protocol.scale == 1 or name.lower().endswith(f"x{protocol.scale}")):
             degraded.setdefault(name, []).append(path)
     if not degraded:

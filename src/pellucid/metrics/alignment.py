@@ -33,5 +33,6 @@ def best_aligned(
         top, left = corner
         return float(np.square(restored[top : top + height, left : left + width] - wanted).mean(dtype=np.float64))
 
-    top, left = min(itertools.product(range(2 * reach + 1), repeat=2), key=error)
+    places = range(2 * reach + 1)
+    top, left = min(itertools.product(places, places), key=error)
     return restored[top : top + height, left : left + width], middle
