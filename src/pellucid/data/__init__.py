@@ -2,13 +2,13 @@
 
 from pellucid.data.degradations import gaussian_noise
 from pellucid.data.pictures import PictureFolders, picture_paths, read_rgb8
-from pellucid.data.samples import Pair, denoising_batch, denoising_pair
+from pellucid.data.samples import Pair, degraded_batch, degraded_pair
 
 __all__ = [
     "Pair",
     "PictureFolders",
-    "denoising_batch",
-    "denoising_pair",
+    "degraded_batch",
+    "degraded_pair",
     "gaussian_noise",
     "picture_paths",
     "read_rgb8",

@@ -1,5 +1,6 @@
 """Training samples: sample k depends only on the seed, k and the pictures, so a run can go on where it stopped."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -7,8 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pellucid.data.degradations import gaussian_noise
+from pellucid.data.degradations.drawn import Degradation, rounded
 from pellucid.data.pictures import PictureFolders
+
+_GREY = np.array([[0.299], [0.587], [0.114]], np.float32)  # luma of BT.601
 
 
 class Pair(NamedTuple):
@@ -44,40 +47,61 @@ def vivid(crop: NDArray[np.float32], generator: np.random.Generator) -> NDArray[
     return coloured.clip(0, 1)
 
 
-def denoising_pair(
-    pictures: PictureFolders, k: int, *, seed: int, size: int, sigma: tuple[float, float], vivid_share: float = 0.0
+def degraded_pair(
+    pictures: PictureFolders,
+    k: int,
+    degradation: Degradation,
+    *,
+    seed: int,
+    size: int,
+    vivid_share: float = 0.0,
+    grey_share: float = 0.0,
 ) -> Pair:
-    """Return sample k of blind denoising.
+    """Return sample k: a clean crop, and what the network has to restore it from.
 
     Args:
         pictures: every picture is equally likely.
         k: number of the sample.
+        degradation: what is done to the crop.
         seed: of the run.
-        size: side of the crop.
-        sigma: the noise level is uniform between these, on the scale 0..255.
+        size: side of the crop; a multiple of the degradation's.
         vivid_share: share of the samples whose colours are changed.
+        grey_share: share of the samples that are grey: spoiled in one channel, which is then repeated.
+
+    Raises:
+        ValueError: the size is not a multiple of the degradation's.
     """
+    if size % degradation.multiple:
+        raise ValueError(f"a crop of {size} pixels is not a multiple of {degradation.multiple}")
     generator = np.random.Generator(np.random.Philox(key=np.array([seed, k], dtype=np.uint64)))
-    clean = random_crop(pictures[int(generator.integers(len(pictures)))], size, generator)
+    picture = pictures[int(generator.integers(len(pictures)))]
+    clean = random_crop(picture, size + 2 * degradation.margin, generator)
     if vivid_share and generator.random() < vivid_share:
         clean = vivid(clean, generator)
-    noisy = gaussian_noise(clean, generator.uniform(*sigma), generator)
-    return Pair(*(torch.from_numpy(np.ascontiguousarray(a)).permute(2, 0, 1) for a in (clean, noisy)))
+    if grey_share and generator.random() < grey_share:
+        clean = rounded(clean @ _GREY)
+    inside = slice(degradation.margin, degradation.margin + size)
+    pair = (values[inside, inside] for values in (clean, degradation(clean, generator)))
+    return Pair(*(torch.from_numpy(_colour(values)).permute(2, 0, 1) for values in pair))
 
 
-def denoising_batch(
+def _colour(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    return values.repeat(3, axis=2) if values.shape[2] == 1 else np.ascontiguousarray(values)
+
+
+def degraded_batch(
     pictures: PictureFolders,
-    first: int,
-    count: int,
+    samples: Iterable[int],
+    degradation: Degradation,
     *,
     seed: int,
     size: int,
-    sigma: tuple[float, float],
     vivid_share: float = 0.0,
+    grey_share: float = 0.0,
 ) -> Pair:
-    """Return samples first … first + count − 1 as one batch in channels-last memory; see `denoising_pair`."""
+    """Return the samples of these numbers as one batch in channels-last memory; see `degraded_pair`."""
     pairs = [
-        denoising_pair(pictures, k, seed=seed, size=size, sigma=sigma, vivid_share=vivid_share)
-        for k in range(first, first + count)
+        degraded_pair(pictures, k, degradation, seed=seed, size=size, vivid_share=vivid_share, grey_share=grey_share)
+        for k in samples
     ]
     return Pair(*(torch.stack(part).contiguous(memory_format=torch.channels_last) for part in zip(*pairs, strict=True)))
