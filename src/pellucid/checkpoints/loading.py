@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -28,6 +29,7 @@ class Described(NamedTuple):
         tensors: those that are used, each once, under our names.
         official: whether the file is in the authors' layout.
         dismissed: the authors' name of every other tensor → why it is left out.
+        about: what a file of ours says of its weights: "task" and "scale", in a file that `pellucid train` wrote.
     """
 
     system: str
@@ -35,6 +37,7 @@ class Described(NamedTuple):
     tensors: dict[str, Tensor]
     official: bool
     dismissed: dict[str, str]
+    about: Mapping[str, str] = MappingProxyType({})
 
 
 def create(system: str, *, preset: str) -> nn.Module:
@@ -119,8 +122,22 @@ def convert(source: str | Path, target: str | Path, *, overwrite: bool = False, 
     return described
 
 
-def save(network: nn.Module, system: str, path: str | Path, *, dtype: torch.dtype = torch.float32) -> None:
+def save(
+    network: nn.Module,
+    system: str,
+    path: str | Path,
+    *,
+    dtype: torch.dtype = torch.float32,
+    about: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Write a network's weights as safetensors with its configuration, replacing the file only when whole.
+
+    Args:
+        network: of that system.
+        system: its name in the catalogue.
+        path: the file.
+        dtype: of the weights in the file.
+        about: what `describe` gives back as it is: "task" (such as "sr") and "scale" (such as "4").
 
     Raises:
         PellucidError: the file cannot be written.
@@ -129,13 +146,25 @@ def save(network: nn.Module, system: str, path: str | Path, *, dtype: torch.dtyp
         name: tensor.detach().to("cpu", dtype if tensor.is_floating_point() else tensor.dtype)
         for name, tensor in network.state_dict().items()
     }
-    _write(tensors, system, cast(Any, network).config, Path(path), overwrite=True)
+    _write(tensors, system, cast(Any, network).config, Path(path), overwrite=True, about=about)
 
 
-def _write(tensors: Mapping[str, Tensor], system: str, config: Any, path: Path, *, overwrite: bool) -> None:
+def _write(
+    tensors: Mapping[str, Tensor],
+    system: str,
+    config: Any,
+    path: Path,
+    *,
+    overwrite: bool,
+    about: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     # Copies, since safetensors refuses tensors that share memory.
     content = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
-    metadata = {_METADATA_KEY: json.dumps({"system": system, "config": asdict(config)})}
+    metadata = {
+        _METADATA_KEY: json.dumps(
+            {"system": system, "config": asdict(config), **({"about": dict(about)} if about else {})}
+        )
+    }
     with atomic_path(path, overwrite=overwrite) as temporary:
         temporary.write_bytes(to_bytes(content, metadata))
 
@@ -153,7 +182,10 @@ def _describe_own(path: Path, weights: WeightFile, settings: Mapping[str, Any]) 
         config = SYSTEMS[system].config(**_with_tuples(cast(dict[str, object], fields)))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise CheckpointError(f"{path} holds a configuration that does not make sense: {error}") from error
-    return Described(system, config, weights.tensors, official=False, dismissed={})
+    about = stored.get("about", {})
+    if not isinstance(about, dict) or not all(type(word) is str for pair in about.items() for word in pair):
+        raise CheckpointError(f"{path} says something about its weights that does not make sense: {about!r}")
+    return Described(system, config, weights.tensors, official=False, dismissed={}, about=about)
 
 
 def _with_tuples(fields: Mapping[str, object]) -> dict[str, object]:

@@ -161,18 +161,25 @@ def train(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Such as restormer-denoise-s.")],
     data: Annotated[list[Path], typer.Option(metavar="DIR", help="A folder of photographs; may be given repeatedly.")],
     out: Annotated[Path, typer.Option(metavar="RUN", help="The run's folder; an interrupted run goes on.")],
-    start: Annotated[Path | None, typer.Option(metavar="FILE", help="Begin with these weights.")] = None,
+    start: Annotated[
+        str | None, typer.Option(metavar="NAME|FILE", help="Begin with these weights, as far as they fit.")
+    ] = None,
     max_time: Annotated[str | None, typer.Option(metavar="TIME", help="Stop after this, such as 90m or 2h.")] = None,
 ) -> None:
     """Train a network on a folder of photographs. Stop it at any time: the same command goes on."""
     from pellucid.errors import UsageError
-    from pellucid.training import RECIPES, train_denoiser
+    from pellucid.tasks.weights import find_weights
+    from pellucid.training import RECIPES
+    from pellucid.training import train as train_recipe
 
     if recipe not in RECIPES:
         raise UsageError(f"there is no recipe {recipe!r}; there is {', '.join(RECIPES)}")
     max_seconds = math.inf if max_time is None else parse_duration(max_time)
+    beginning = None if start is None else find_weights(start)
     with display.training_progress() as report:
-        weights = train_denoiser(RECIPES[recipe], data, out, start=start, max_seconds=max_seconds, report=report)
+        weights = train_recipe(
+            RECIPES[recipe], data, out, start=beginning, max_seconds=max_seconds, report=report, say=typer.echo
+        )
     typer.echo(f"{weights}: use it with pellucid restore --weights {out}")
 
 

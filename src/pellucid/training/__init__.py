@@ -1,6 +1,7 @@
 """Training: recipes, the optimizer, the run."""
 
-from pellucid.training.denoising import Progress, train_denoiser
-from pellucid.training.recipes import RECIPES, DenoisingRecipe, Phase
+from pellucid.training.catalogue import RECIPES
+from pellucid.training.loop import Progress, train
+from pellucid.training.recipes import Cosine, Phase, Recipe, Staircase
 
-__all__ = ["RECIPES", "DenoisingRecipe", "Phase", "Progress", "train_denoiser"]
+__all__ = ["RECIPES", "Cosine", "Phase", "Progress", "Recipe", "Staircase", "train"]

@@ -1,11 +1,10 @@
-"""Training recipes: everything that determines a run, except where its pictures are."""
+"""What a recipe is: everything that determines a run, except where its pictures are."""
 
-from collections.abc import Mapping
+import math
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from pellucid.models.restormer import RESTORMER_PRESETS, RestormerConfig
+from pellucid.data import Degradation
 
 
 class Phase(NamedTuple):
@@ -17,29 +16,71 @@ class Phase(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DenoisingRecipe:
-    """Blind Gaussian denoising.
+class Cosine:
+    """Linear warm-up, the peak held, then half a cosine down to a share `floor` of the peak at the last step."""
+
+    warmup: int = 150
+    hold: int = 0
+    floor: float = 0.0
+
+    def __call__(self, step: int, steps: int) -> float:
+        """Share of the peak learning rate in the step after `step` of `steps`."""
+        share = max(step - self.hold, 0) / max(steps - self.hold, 1)
+        fall = self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * share))
+        return min(1.0, (step + 1) / max(self.warmup, 1)) * fall
+
+
+@dataclass(frozen=True, kw_only=True)
+class Staircase:
+    """Linear warm-up, then the peak, halved at each of some steps."""
+
+    milestones: tuple[int, ...]
+    warmup: int = 0
+
+    def __call__(self, step: int, steps: int) -> float:
+        """Share of the peak learning rate in the step after `step`; it does not depend on the run's length."""
+        del steps
+        return min(1.0, (step + 1) / max(self.warmup, 1)) * 0.5 ** sum(step >= at for at in self.milestones)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A network, what it learns to undo, and how it is trained.
 
     Attributes:
-        network: what is trained.
-        sigma: lowest and highest noise level, drawn uniformly for each crop, on the scale 0..255.
+        task: what the network is for; written into its weights, as `scale` is.
+        scale: how much larger the result is than the picture a person has; 1 but for super-resolution.
+        network: the configuration of what is trained.
+        degradation: what the network learns to undo.
         vivid_share: share of the crops whose colours are changed, so that pure colours are seen too.
+        grey_share: share of the crops that are grey, so that grey pictures are served as well.
+        loss: mean |Δ| ("l1"), or mean √(Δ² + 10⁻⁶) ("charbonnier").
+        frequency: weight of the mean |difference of the Fourier transforms|, added to the loss.
         phases: batch and crop sizes; the last phase's end is the length of the run.
-        matrix_lr: peak learning rate of Muon, for convolutions that mix channels.
-        other_lr: peak learning rate of AdamW, for all other parameters.
-        warmup: steps of linear warm-up before the cosine decay to zero.
+        lr: peak learning rate of AdamW.
+        matrix_lr: peak learning rate of Muon, for convolutions that mix channels; 0 leaves them to AdamW.
+        beta2: AdamW's memory of squared gradients; β₁ is 0.9.
+        weight_decay: of AdamW.
+        schedule: the learning rates' course.
         clip: largest norm of the gradient.
         ema: share of the average kept at each step.
         seed: of initial weights and samples.
     """
 
-    network: RestormerConfig
-    sigma: tuple[float, float] = (0.0, 55.0)
+    task: str
+    scale: int = 1
+    network: Any
+    degradation: Degradation
     vivid_share: float = 0.0
+    grey_share: float = 0.0
+    loss: Literal["l1", "charbonnier"] = "l1"
+    frequency: float = 0.0
     phases: tuple[Phase, ...]
+    lr: float = 1e-3
     matrix_lr: float = 0.007
-    other_lr: float = 1e-3
-    warmup: int = 150
+    beta2: float = 0.99
+    weight_decay: float = 0.0
+    schedule: Cosine | Staircase = Cosine()
     clip: float = 0.5
     ema: float = 0.998
     seed: int = 0
@@ -48,23 +89,3 @@ class DenoisingRecipe:
     def steps(self) -> int:
         """Length of the run in optimizer steps."""
         return self.phases[-1].until
-
-
-RECIPES: Mapping[str, DenoisingRecipe] = MappingProxyType(
-    {
-        "restormer-denoise-s": DenoisingRecipe(
-            network=RESTORMER_PRESETS["small"],
-            phases=(Phase(4200, 16, 64), Phase(5400, 12, 96), Phase(6000, 8, 128)),
-        ),
-        # Goes on from the weights of the above (`--start`).
-        "restormer-denoise-s-vivid": DenoisingRecipe(
-            network=RESTORMER_PRESETS["small"],
-            vivid_share=0.5,
-            phases=(Phase(700, 8, 128),),
-            matrix_lr=0.002,
-            other_lr=3e-4,
-            ema=0.99,
-            seed=1,
-        ),
-    }
-)

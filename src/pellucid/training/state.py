@@ -11,7 +11,7 @@ import torch
 
 from pellucid.errors import DataError
 from pellucid.files import atomic_path
-from pellucid.training.recipes import DenoisingRecipe
+from pellucid.training.recipes import Recipe
 
 
 class Stateful(Protocol):
@@ -26,28 +26,33 @@ class Stateful(Protocol):
         ...
 
 
-def save_state(path: Path, recipe: DenoisingRecipe, parts: Mapping[str, Stateful], step: int, seconds: float) -> None:
+def save_state(
+    path: Path, recipe: Recipe, parts: Mapping[str, Stateful], step: int, samples: int, seconds: float
+) -> None:
     """Write everything a run needs to go on after `step` steps and `seconds` of training."""
-    state = {name: part.state_dict() for name, part in parts.items()}
+    state = {"recipe": _fingerprint(recipe), "step": step, "samples": samples, "seconds": seconds}
+    state |= {name: part.state_dict() for name, part in parts.items()}
     with atomic_path(path, overwrite=True) as temporary:
-        torch.save({"recipe": _fingerprint(recipe), "step": step, "seconds": seconds, **state}, temporary)
+        torch.save(
+            {"recipe": _fingerprint(recipe), "step": step, "samples": samples, "seconds": seconds, **state}, temporary
+        )
 
 
-def load_state(path: Path, recipe: DenoisingRecipe, parts: Mapping[str, Stateful]) -> tuple[int, float]:
-    """Restore the parts of a run and return its step and seconds; (0, 0.0) where none was saved.
+def load_state(path: Path, recipe: Recipe, parts: Mapping[str, Stateful]) -> tuple[int, int, float]:
+    """Restore the parts of a run and return its step, samples and seconds; (0, 0, 0.0) where none was saved.
 
     Raises:
         DataError: the state is damaged or belongs to another recipe.
     """
     if not path.exists():
-        return 0, 0.0
+        return 0, 0, 0.0
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         if state["recipe"] != _fingerprint(recipe):
             raise DataError(f"{path.parent} holds a run of another recipe; choose another folder")
         for name, part in parts.items():
             part.load_state_dict(state[name])
-        return state["step"], state["seconds"]
+        return state["step"], state["samples"], state["seconds"]
     except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path} is damaged; start the run anew in another folder") from error
 
@@ -59,5 +64,5 @@ def trim_log(path: Path, step: int) -> None:
         path.write_text("".join(line for line in whole if json.loads(line)["step"] <= step))
 
 
-def _fingerprint(recipe: DenoisingRecipe) -> str:
+def _fingerprint(recipe: Recipe) -> str:
     return json.dumps(asdict(recipe), sort_keys=True)
