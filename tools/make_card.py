@@ -1,10 +1,10 @@
 """Turn a finished training run into bundled weights with a model card, or measure bundled weights anew.
 
-`python tools/make_card.py NAME --task TASK --run RUN --data ROOT [--scale N] [--training notes.json]` writes
-src/pellucid/weights/NAME.safetensors (float16) and NAME.json; without --run the weights that are there are measured,
-and what their card says of training is kept. ROOT holds the sets of `pellucid.evaluation.SETS`. Everything measured is
-measured here, with the file that ships. What a program can find out about training comes from the run; `notes.json`
-says the rest: the training pictures and their licences, the hardware.
+`python tools/make_card.py NAME --run RUN --data ROOT [--training notes.json]` writes NAME.safetensors (float16) and
+NAME.json to src/pellucid/weights; without --run the weights that are there are measured, and what their card says of
+training is kept. ROOT holds the sets of `pellucid.evaluation.SETS`. Everything measured is measured here, with the file
+that ships. What a program can find out about training comes from the run; `notes.json` says the rest: the training
+pictures and their licences, the hardware.
 """
 
 import argparse
@@ -36,7 +36,7 @@ from pellucid.evaluation import (
     tool_for,
 )
 from pellucid.images.tiles import plan_tiles, process_tiles
-from pellucid.tasks import bundled_weights, read_card
+from pellucid.tasks import read_card
 from pellucid.tasks.memory import OVERLAP
 
 WEIGHTS = Path(__file__).parent.parent / "src" / "pellucid" / "weights"
@@ -110,10 +110,9 @@ def about_training(run: Path) -> dict[str, Any]:
 
 
 def make_card(
-    name: str, task: str, scale: int, training: dict[str, Any], root: Path, pictures: int | None
+    path: Path, task: str, scale: int, training: dict[str, Any], root: Path, pictures: int | None
 ) -> dict[str, Any]:
     """Measure the weights and describe them."""
-    path = WEIGHTS / f"{name}.safetensors"
     described = checkpoints.describe(path)
     measured: dict[str, dict[str, Any]] = {}
     rates: list[float] = []
@@ -132,7 +131,7 @@ def make_card(
             )
         print(label_and_rows(standard.label, measured[standard.label]), flush=True)
     return {
-        "name": name,
+        "name": path.stem,
         "task": task,
         "scale": scale,
         "system": described.system,
@@ -159,8 +158,6 @@ def main() -> None:
     """Write weights and card."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name")
-    parser.add_argument("--task", choices=SETS, required=True)
-    parser.add_argument("--scale", type=int, default=1)
     parser.add_argument("--run", type=Path)
     parser.add_argument("--training", type=Path)
     parser.add_argument("--data", type=Path, required=True)
@@ -168,17 +165,19 @@ def main() -> None:
     options = parser.parse_args()
     keep_freed_memory()
     notes = json.loads(options.training.read_text(encoding="utf-8")) if options.training else {}
+    path = WEIGHTS / f"{options.name}.safetensors"
     if options.run:
-        network = checkpoints.load(options.run / "weights.safetensors")
-        system = checkpoints.describe(options.run / "weights.safetensors").system
-        checkpoints.save(network, system, WEIGHTS / f"{options.name}.safetensors", dtype=torch.float16)
+        trained = checkpoints.describe(options.run / "weights.safetensors")
+        about = dict(trained.about)
+        checkpoints.save(checkpoints.build(trained), trained.system, path, dtype=torch.float16, about=about)
         training = {**notes, "last_run": about_training(options.run)}
     else:
-        kept = read_card(options.name)["training"] if options.name in bundled_weights() else {}
-        training = {**kept, **notes}
-    card = make_card(options.name, options.task, options.scale, training, options.data, options.pictures)
+        old = read_card(options.name)
+        about = {"task": old["task"], "scale": str(old["scale"])}
+        training = {**old["training"], **notes}
+    card = make_card(path, about["task"], int(about["scale"]), training, options.data, options.pictures)
     text = json.dumps(card, indent=1, ensure_ascii=False) + "\n"
-    (WEIGHTS / f"{options.name}.json").write_text(text, encoding="utf-8")
+    path.with_suffix(".json").write_text(text, encoding="utf-8")
     print(card["tiled_versus_whole"])
 
 
