@@ -12,7 +12,7 @@ import hashlib
 import itertools
 import json
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ TILES = (256, 512, 1024)
 TILED_LEVEL = {"denoise": 25, "dejpeg": 20, "deblur": 1, "defocus": 4}  # of several, the one that tiles are compared at
 
 
-def prepared_pictures(protocol: Protocol, cases: list[Case]) -> Iterator[NDArray[np.float32]]:
+def prepared_pictures(protocol: Protocol, cases: Iterable[Case]) -> Iterator[NDArray[np.float32]]:
     """Give what a network gets of each case, (H, W, 3)."""
     for case in cases:
         pixels = protocol.prepare(read_case(protocol, case).degraded).pixels
@@ -125,10 +125,8 @@ def make_card(
         rates += [row.seconds_per_megapixel for row in summarise(measurements)]
         if not tiled:
             level = TILED_LEVEL.get(task, cases[0].level)
-            of_level = [case for case in cases if case.level == level]
-            tiled = tiled_differences(
-                path, patchwork(prepared_pictures(protocol, list(itertools.chain(*[of_level] * 20))))
-            )
+            of_level = itertools.cycle([case for case in cases if case.level == level])
+            tiled = tiled_differences(path, patchwork(prepared_pictures(protocol, of_level)))
         print(label_and_rows(standard.label, measured[standard.label]), flush=True)
     return {
         "name": path.stem,
