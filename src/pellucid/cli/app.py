@@ -158,28 +158,43 @@ def convert(
 
 @app.command()
 def train(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Such as restormer-denoise-s.")],
-    data: Annotated[list[Path], typer.Option(metavar="DIR", help="A folder of photographs; may be given repeatedly.")],
-    out: Annotated[Path, typer.Option(metavar="RUN", help="The run's folder; an interrupted run goes on.")],
+    recipe: Annotated[
+        str | None, typer.Argument(metavar="[RECIPE]", help="Such as restormer-denoise-s; without, all are listed.")
+    ] = None,
+    data: Annotated[
+        list[Path] | None, typer.Option(metavar="DIR", help="A folder of photographs; may be given repeatedly.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="The run's folder; an interrupted run goes on.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Change the recipe, as lr=3e-4.")
+    ] = None,
     start: Annotated[
         str | None, typer.Option(metavar="NAME|FILE", help="Begin with these weights, as far as they fit.")
     ] = None,
-    max_time: Annotated[str | None, typer.Option(metavar="TIME", help="Stop after this, such as 90m or 2h.")] = None,
+    max_time: Annotated[
+        str | None, typer.Option(metavar="TIME", help="A whole run in this time, such as 90m or 2h.")
+    ] = None,
 ) -> None:
     """Train a network on a folder of photographs. Stop it at any time: the same command goes on."""
     from pellucid.errors import UsageError
-    from pellucid.tasks.weights import find_weights
-    from pellucid.training import RECIPES
-    from pellucid.training import train as train_recipe
+    from pellucid.tasks import find_weights
+    from pellucid.training import RECIPES, changed
+    from pellucid.training import train as run_recipe
 
+    if recipe is None:
+        display.show_recipes(RECIPES)
+        return
     if recipe not in RECIPES:
         raise UsageError(f"there is no recipe {recipe!r}; there is {', '.join(RECIPES)}")
+    if not data or out is None:
+        raise UsageError("training needs photographs, --data DIR, and a folder for the run, --out RUN")
+    wanted = changed(RECIPES[recipe], settings or [])
     max_seconds = math.inf if max_time is None else parse_duration(max_time)
-    beginning = None if start is None else find_weights(start)
+    begin = None if start is None else find_weights(start)
     with display.training_progress() as report:
-        weights = train_recipe(
-            RECIPES[recipe], data, out, start=beginning, max_seconds=max_seconds, report=report, say=typer.echo
-        )
+        weights = run_recipe(wanted, data, out, start=begin, max_seconds=max_seconds, report=report, say=display.say)
     typer.echo(f"{weights}: use it with pellucid restore --weights {out}")
 
 

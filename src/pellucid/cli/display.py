@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from pellucid.evaluation import Protocol, Row
     from pellucid.tasks import FileProgress, Job, Outcome
     from pellucid.training import Progress as TrainingProgress
+    from pellucid.training import Recipe
 
 _stderr = Console(stderr=True)
+_SECONDS_BETWEEN_LINES = 30.0
 
 
 @contextmanager
@@ -54,21 +56,65 @@ def counter(total: int, *, quiet: bool) -> Generator[Callable[[], None]]:
 
 @contextmanager
 def training_progress() -> Generator[Callable[["TrainingProgress"], None]]:
-    """Print a line for every report, with the time left."""
+    """Say after each step how training goes on; where nobody watches a terminal, in a line every half minute."""
     first: list[TrainingProgress] = []
-    started = time.monotonic()
+    printed = -math.inf
+    bar = Progress(
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.description}"),
+        console=_stderr,
+        transient=True,
+        disable=not _stderr.is_terminal,
+    )
 
     def report(state: "TrainingProgress") -> None:
+        nonlocal printed
         if not first:
             first.append(state)
-        steps_here = max(state.step - first[0].step, 1)
-        left = (
-            (state.steps - state.step) * (time.monotonic() - started) / steps_here if state.step > first[0].step else 0
-        )
-        remaining = f", {left / 60:.0f} min left" if left else ""
-        typer.echo(f"step {state.step} of {state.steps}: loss {state.loss:.4f}{remaining}", err=True)
+        words = _training_words(state, first[0])
+        bar.update(line, completed=state.share, description=words)
+        if not _stderr.is_terminal and (time.monotonic() - printed > _SECONDS_BETWEEN_LINES or state.share >= 1):
+            typer.echo(words, err=True)
+            printed = time.monotonic()
 
-    yield report
+    with bar:
+        line = bar.add_task("the first step", total=1.0)
+        yield report
+
+
+def say(sentence: str) -> None:
+    """Say something besides the results."""
+    typer.echo(sentence, err=True)
+
+
+def _training_words(state: "TrainingProgress", first: "TrainingProgress") -> str:
+    words = f"step {state.step} of {state.steps}: loss {state.loss:.4f}"
+    if state.step > first.step and state.seconds > first.seconds:
+        seconds = state.seconds - first.seconds
+        left = seconds * (1 - state.share) / max(state.share - first.share, 1e-9)
+        words += f", {(state.step - first.step) / seconds:.2f} steps/s, {_duration(left)} left"
+    return words if state.sheet is None else f"{words}; samples in {state.sheet}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def show_recipes(recipes: Mapping[str, "Recipe"]) -> None:
+    """The recipes as a table."""
+    table = Table()
+    for title in ("recipe", "task", "network", "steps", "most pixels"):
+        table.add_column(title, no_wrap=True)
+    for name, recipe in recipes.items():
+        task = recipe.task if recipe.scale == 1 else f"{recipe.task} × {recipe.scale}"
+        largest = max(recipe.phases, key=lambda phase: phase.batch * phase.crop**2)
+        network = type(recipe.network).__name__.removesuffix("Config")
+        table.add_row(name, task, network, f"{recipe.steps:,}", f"{largest.batch} × {largest.crop}²")
+    Console().print(table)
 
 
 def notes(*, quiet: bool) -> Callable[["Job", str], None]:

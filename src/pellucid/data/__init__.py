@@ -2,13 +2,13 @@
 
 from pellucid.data.degradations import Degradation, gaussian_noise
 from pellucid.data.pictures import PictureFolders, picture_paths, read_rgb8
-from pellucid.data.samples import Pair, degraded_batch, degraded_pair
+from pellucid.data.samples import Pair, batched, degraded_pair
 
 __all__ = [
     "Degradation",
     "Pair",
     "PictureFolders",
-    "degraded_batch",
+    "batched",
     "degraded_pair",
     "gaussian_noise",
     "picture_paths",

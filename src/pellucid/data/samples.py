@@ -1,6 +1,6 @@
 """Training samples: sample k depends only on the seed, k and the pictures, so a run can go on where it stopped."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -89,19 +89,6 @@ def _colour(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return values.repeat(3, axis=2) if values.shape[2] == 1 else np.ascontiguousarray(values)
 
 
-def degraded_batch(
-    pictures: PictureFolders,
-    samples: Iterable[int],
-    degradation: Degradation,
-    *,
-    seed: int,
-    size: int,
-    vivid_share: float = 0.0,
-    grey_share: float = 0.0,
-) -> Pair:
-    """Return the samples of these numbers as one batch in channels-last memory; see `degraded_pair`."""
-    pairs = [
-        degraded_pair(pictures, k, degradation, seed=seed, size=size, vivid_share=vivid_share, grey_share=grey_share)
-        for k in samples
-    ]
+def batched(pairs: Sequence[Pair]) -> Pair:
+    """Return samples as one batch in channels-last memory."""
     return Pair(*(torch.stack(part).contiguous(memory_format=torch.channels_last) for part in zip(*pairs, strict=True)))

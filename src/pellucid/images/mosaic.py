@@ -29,7 +29,7 @@ def malvar(seen: NDArray[np.float32]) -> NDArray[np.float32]:
     that starts at an even row and has two rows more above and below gives the values of the whole mosaic inside.
     """
     height, width = seen.shape
-    padded = np.pad(seen.astype(np.float32, copy=False), SUPPORT, mode="reflect")
+    padded: NDArray[np.float32] = np.pad(seen.astype(np.float32, copy=False), SUPPORT, mode="reflect")
 
     def at(down: int, right: int) -> NDArray[np.float32]:
         return padded[SUPPORT + down : SUPPORT + down + height, SUPPORT + right : SUPPORT + right + width]
@@ -44,7 +44,7 @@ def malvar(seen: NDArray[np.float32]) -> NDArray[np.float32]:
     from_above = (5 * centre + 4 * above - diagonals - above2 + beside2 / 2) / 8
     from_diagonals = (6 * centre + 2 * diagonals - 1.5 * (beside2 + above2)) / 8
 
-    picture: NDArray[np.float32] = np.stack([centre, green, centre], axis=2)
+    picture = np.stack([centre, green, centre], axis=2, dtype=np.float32)
     red, blue = picture[..., 0], picture[..., 2]
     picture[0::2, 1::2, 1], picture[1::2, 0::2, 1] = centre[0::2, 1::2], centre[1::2, 0::2]
     red[0::2, 1::2], red[1::2, 0::2], red[1::2, 1::2] = (

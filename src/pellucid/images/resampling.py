@@ -79,7 +79,7 @@ def _taps(source: int, target: int, rows: slice) -> _Taps:
     if source == target:
         return _Taps(np.arange(rows.start, rows.stop)[:, None], np.ones((rows.stop - rows.start, 1), np.float32))
     stretch = max(source / target, 1.0)
-    centres: NDArray[np.float64] = (np.arange(rows.start, rows.stop) + 0.5) * (source / target) - 0.5
+    centres = (np.arange(rows.start, rows.stop, dtype=np.float64) + 0.5) * (source / target) - 0.5
     first = np.floor(centres - SUPPORT * stretch).astype(np.intp)
     indices = first[:, None] + np.arange(math.ceil(2 * SUPPORT * stretch) + 1)
     weights = cubic((centres[:, None] - indices) / stretch)

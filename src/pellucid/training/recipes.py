@@ -64,6 +64,7 @@ class Recipe:
         schedule: the learning rates' course.
         clip: largest norm of the gradient.
         ema: share of the average kept at each step.
+        precision: of the network's computations; weights and losses are float32 in any case.
         seed: of initial weights and samples.
     """
 
@@ -83,9 +84,14 @@ class Recipe:
     schedule: Cosine | Staircase = Cosine()
     clip: float = 0.5
     ema: float = 0.998
+    precision: Literal["float32", "bfloat16"] = "float32"
     seed: int = 0
 
     @property
     def steps(self) -> int:
         """Length of the run in optimizer steps."""
         return self.phases[-1].until
+
+    def phase_at(self, step: int) -> Phase:
+        """Return the phase that the step after `step` steps belongs to."""
+        return next(phase for phase in self.phases if step < phase.until)

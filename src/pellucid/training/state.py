@@ -1,9 +1,7 @@
 """The state of a run on disk: written whole or not at all, read back exactly."""
 
-import json
 import pickle
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -57,12 +55,5 @@ def load_state(path: Path, recipe: Recipe, parts: Mapping[str, Stateful]) -> tup
         raise DataError(f"{path} is damaged; start the run anew in another folder") from error
 
 
-def trim_log(path: Path, step: int) -> None:
-    """Drop what was logged after the step that a run goes on from, and a last line cut off by a kill."""
-    if path.exists():
-        whole = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("}\n")]
-        path.write_text("".join(line for line in whole if json.loads(line)["step"] <= step))
-
-
 def _fingerprint(recipe: Recipe) -> str:
-    return json.dumps(asdict(recipe), sort_keys=True)
+    return repr(recipe)

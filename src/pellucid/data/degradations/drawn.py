@@ -49,7 +49,7 @@ def rounded(values: Values) -> Values:
 
 def _log_uniform(limits: Range, generator: np.random.Generator) -> float:
     """Draw a number such that every factor within the limits is equally likely."""
-    return math.exp(generator.uniform(*map(math.log, limits)))
+    return math.exp(generator.uniform(math.log(limits[0]), math.log(limits[1])))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +154,7 @@ class Defocus:
         """Spoil (H, W, C)."""
         soft = blurred(clean, disc_kernel(generator.uniform(*self.radius)))
         if generator.integers(2):
-            soft = clean + _slope(clean.shape[0], clean.shape[1], generator) * (soft - clean)
+            soft += (_slope(clean.shape[0], clean.shape[1], generator) - 1) * (soft - clean)
         return rounded(gaussian_noise(soft, generator.uniform(*self.noise), generator))
 
 
