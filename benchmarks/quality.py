@@ -157,11 +157,10 @@ def contact_sheet(sheet: Sequence[Seen]) -> Image.Image:
 def our_default(protocol: Protocol, weights: Path | None) -> tuple[Restore | None, str | None]:
     """The tool and the name of its weights; nothing where the task has no default weights yet."""
     try:
-        restore, used = tool_for(protocol, weights=weights, device="cpu")
+        return tool_for(protocol, weights=weights, device="cpu")
     except UsageError as error:
         print(f"{protocol.task}: {error}; the alternatives are measured alone")
         return None, None
-    return restore, used.parent.name if used.stem == "weights" else used.stem
 
 
 def compare(comparison: Comparison, root: Path, pictures: int | None, weights: Path | None) -> dict[str, Any]:

@@ -106,7 +106,7 @@ def measured_on(protocol: Protocol, cases: list[Case], weights: Path) -> tuple[d
 def about_training(run: Path) -> dict[str, Any]:
     """What the files of a run say: its recipe, the steps and the seconds."""
     state = torch.load(run / "state.pt", map_location="cpu", weights_only=True)
-    return {"recipe": json.loads(state["recipe"]), "steps": state["step"], "seconds": round(state["seconds"])}
+    return {"recipe": state["recipe"], "steps": state["step"], "seconds": round(state["seconds"])}
 
 
 def make_card(

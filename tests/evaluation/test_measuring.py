@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -113,11 +114,17 @@ def test_a_method_is_measured_better_than_none(photographs):
 def test_the_tool_itself_is_measured(photographs, identity, task):
     """With the identity as its network, the tool gives what restoration starts from."""
     protocol, cases = find_cases(protocol_for(task), photographs)
-    restore, weights = tool_for(protocol, weights=identity, device="cpu")
-    assert weights == identity
+    restore, name = tool_for(protocol, weights=identity, device="cpu")
+    assert name == "identity"
     found = list(measure(restore, protocol, cases))
     assert len(found) == 3 * len(protocol.levels)
     assert all(m.restored == m.input for m in found)
+
+
+def test_weights_of_a_run_are_called_after_the_run(identity, tmp_path):
+    (tmp_path / "my-run").mkdir()
+    shutil.copy(identity, tmp_path / "my-run" / "weights.safetensors")
+    assert tool_for(protocol_for("denoise"), weights=tmp_path / "my-run", device="cpu")[1] == "my-run"
 
 
 def test_what_is_shown_is_what_was_measured(photographs):

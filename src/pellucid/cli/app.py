@@ -245,7 +245,7 @@ def evaluate(
             measurements.append(measurement)
             advance()
     method = "self-ensemble of eight orientations" if self_ensemble else "one pass"
-    name = {"data": data.name, "weights": used.stem, "method": method}
+    name = {"data": data.name, "weights": used, "method": method}
     if out is not None:
         evaluation.save_measurements(out, protocol=protocol, measurements=measurements, **name)
     rows = evaluation.summarise(measurements)

@@ -9,8 +9,8 @@ from pellucid.tasks import RestoreOptions, Restorer, default_weights
 
 def tool_for(
     protocol: Protocol, *, weights: str | Path | None = None, memory: int | str | None = None, device: str = "auto"
-) -> tuple[Restore, Path]:
-    """Return what `pellucid restore` does for a task, and the weight file it does it with.
+) -> tuple[Restore, str]:
+    """Return what `pellucid restore` does for a task, and the name of the weights or of the run it does it with.
 
     Args:
         protocol: of the task.
@@ -22,4 +22,6 @@ def tool_for(
     """
     options = RestoreOptions(weights=weights or default_weights(protocol.task), memory=memory, device=device)
     restorer = Restorer(options)
-    return (lambda degraded: restorer(protocol.prepare(degraded))), restorer.weights
+    path = restorer.weights
+    name = path.parent.name if path.name == "weights.safetensors" else path.stem
+    return (lambda degraded: restorer(protocol.prepare(degraded))), name
