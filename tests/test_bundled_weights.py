@@ -21,6 +21,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 FIELDS = {
     "name",
     "task",
+    "scale",
     "system",
     "config",
     "parameters",
@@ -84,9 +85,15 @@ def test_card_says_what_a_person_wants_to_know(name):
     assert card["licence"]
     assert card["training"]
     assert card["seconds_per_megapixel"] > 0
-    rows = [row for rows in card["measured"].values() for row in rows]
-    assert rows
-    assert all(20 < row["psnr_rgb"] < 80 and 0.5 < row["ssim_rgb"] <= 1 for row in rows)
+    assert card["measured"]
+    for entry in card["measured"].values():
+        assert entry["protocol"]
+        assert entry["rows"]
+        for row in entry["rows"]:
+            psnr, ssim = row["restored"].values()
+            assert 10 < psnr < 80
+            assert 0.2 < ssim <= 1
+            assert row["input"].keys() == row["restored"].keys()
 
 
 @pytest.mark.parametrize("name", NAMES)

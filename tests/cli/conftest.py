@@ -6,7 +6,10 @@ from typing import NamedTuple
 
 import pytest
 
+from little import smooth_pixels
 from pellucid import cli
+from pellucid.images import Picture
+from pellucid.images.picture import to_floats
 
 
 class Result(NamedTuple):
@@ -51,3 +54,12 @@ def run(monkeypatch, capfd):
 def restore(run, weights):
     """The restore command with the little network."""
     return lambda *arguments: run("restore", *arguments, "--weights", weights, "--device", "cpu")
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    for i, size in enumerate([(20, 30), (16, 16)]):
+        Picture(pixels=to_floats(smooth_pixels(*size))).save(folder / f"{i}.png")
+    return folder

@@ -14,13 +14,12 @@ import typer
 
 import pellucid
 from contracts import GOLDEN
-from little import LITTLE, little_picture, smooth_pixels
+from little import LITTLE, little_picture
 from pellucid import training
 from pellucid.cli import app
 from pellucid.cli.options import parse_duration, parse_settings
 from pellucid.errors import UsageError
 from pellucid.images import Metadata, Picture
-from pellucid.images.picture import to_floats
 from pellucid.models.restormer import RestormerConfig
 from pellucid.training import DenoisingRecipe, Phase
 
@@ -30,6 +29,7 @@ COMMANDS = {
         "IN...",
         "-o --output",
         "--task",
+        "--scale",
         "--weights",
         "--strength",
         "--memory",
@@ -45,22 +45,28 @@ COMMANDS = {
     "info": ["FILE", "--set", "--json"],
     "convert": ["OFFICIAL", "OUT", "--set", "--overwrite"],
     "train": ["RECIPE", "--data", "--out", "--start", "--max-time"],
-    "eval": ["denoise", "--data", "--sigma", "--weights", "--memory", "--device", "--out", "--json"],
+    "eval": [
+        "TASK",
+        "--data",
+        "--level",
+        "--sigma",
+        "--scale",
+        "--kernels",
+        "--grey",
+        "--weights",
+        "--memory",
+        "--device",
+        "--self-ensemble",
+        "--out",
+        "--strips",
+        "--json",
+    ],
 }
 PROGRAM = [sys.executable, "-m", "pellucid"]
 
 
 def signature(command):
     return [" ".join(p.opts) if p.param_type_name == "option" else p.metavar for p in command.params]
-
-
-@pytest.fixture
-def photographs(tmp_path):
-    folder = tmp_path / "photographs"
-    folder.mkdir()
-    for i, size in enumerate([(20, 30), (16, 16)]):
-        Picture(pixels=to_floats(smooth_pixels(*size))).save(folder / f"{i}.png")
-    return folder
 
 
 @pytest.fixture
@@ -143,64 +149,6 @@ def test_as_a_program(weights, tmp_path):
     assert [(row["source"], row["status"]) for row in rows] == [("gone.png", "failed"), ("a.png", "restored")]
     assert done.stderr == ""
     assert sorted(os.listdir(tmp_path)) == [".pellucid-ledger.jsonl", "a-restored.png", "a.png"]
-
-
-@pytest.mark.parametrize("given", ["--sigma 15 25", "--sigma 15 --sigma 25", "--sigma 15 25 --memory 4GiB"])
-def test_several_values(run, weights, photographs, given):
-    result = run("eval", "denoise", "--data", photographs, *given.split(), "--weights", weights, "--json")
-    assert result.code == 0, result.err
-    (rows,) = result.rows
-    assert [(row["sigma"], row["pictures"]) for row in rows] == [(15, 2), (25, 2)]
-    assert set(rows[0]) == {"sigma", "pictures", "psnr_rgb", "ssim_rgb", "seconds_per_megapixel"}
-
-
-def test_several_values_before_the_argument_that_follows(run, weights, photographs):
-    result = run("eval", "--sigma", "25", "--data", photographs, "--weights", weights, "denoise", "--json")
-    assert result.code == 0, result.err
-
-
-def test_eval_prints_a_table_and_saves_every_measurement(run, weights, photographs, tmp_path):
-    options = ["--data", photographs, "--weights", weights, "--sigma", "15", "50"]
-    result = run("eval", "denoise", *options, "--out", tmp_path / "rows.json")
-    assert result.code == 0, result.err
-    assert "photographs" in result.out
-    assert "PSNR (RGB)" in result.out
-    saved = json.loads((tmp_path / "rows.json").read_text())
-    assert (saved["data"], saved["weights"]) == ("photographs", "little")
-    assert [row["sigma"] for row in saved["rows"]] == [15, 50]
-    assert f"{saved['rows'][1]['psnr_rgb']:.2f}" in result.out
-
-
-def test_eval_of_perfect_results_is_json(run, identity, photographs):
-    result = run("eval", "denoise", "--data", photographs, "--weights", identity, "--sigma", "0", "--json")
-    assert result.code == 0
-    json.loads(result.out, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
-
-
-@pytest.mark.parametrize(
-    ("changed", "code"),
-    [
-        ({"--data": "nowhere"}, 1),
-        ({"--sigma": "-5"}, 2),
-        ({"task": "deblur"}, 2),
-        ({"--out": "nowhere/rows.json"}, 1),
-    ],
-    ids=str,
-)
-def test_eval_refuses_in_a_sentence(run, weights, photographs, tmp_path, monkeypatch, changed, code):
-    monkeypatch.chdir(tmp_path)
-    options = {"task": "denoise", "--data": photographs, "--sigma": "15", "--weights": weights, **changed}
-    task = options.pop("task")
-    result = run("eval", task, *(part for option in options.items() for part in option))
-    assert (result.code, result.out) == (code, "")
-    assert result.sentence
-
-
-def test_eval_of_a_picture_too_small_is_a_sentence(run, weights, photographs):
-    Picture(pixels=to_floats(smooth_pixels(5, 5))).save(photographs / "small.png")
-    result = run("eval", "denoise", "--data", photographs, "--sigma", "15", "--weights", weights)
-    assert result.code == 1
-    assert "small.png" in result.sentence
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from pellucid.metrics import psnr_rgb, ssim_rgb
+from pellucid.metrics import luma, psnr_grey, psnr_rgb, psnr_y, ssim_grey, ssim_rgb, ssim_y
+
+COLOUR, Y, GREY = (psnr_rgb, ssim_rgb), (psnr_y, ssim_y), (psnr_grey, ssim_grey)
 
 
 def picture_and_noisy(height, width, channels, sigma, seed=0):
@@ -104,6 +107,65 @@ def test_different_shapes_are_refused(measure, other):
 def test_planes_without_channels_are_refused(measure):
     with pytest.raises(ValueError, match=r"\(H, W, C\)"):
         measure(flat(1, (12, 15)), flat(1, (12, 15)))
+
+
+@pytest.mark.parametrize(
+    ("colour", "expected"),
+    [
+        ((0, 0, 0), 16),
+        ((255, 255, 255), 235),
+        ((255, 0, 0), 81),  # 16 + 65.481
+        ((0, 255, 0), 145),  # 16 + 128.553
+        ((0, 0, 255), 41),  # 16 + 24.966
+    ],
+)
+def test_luma_of_pure_colours(colour, expected):
+    assert luma(np.full((2, 3, 3), colour, np.uint8)).tolist() == np.full((2, 3, 1), expected).tolist()
+
+
+def test_luma_is_that_of_scikit_image_rounded():
+    _, picture = picture_and_noisy(64, 64, 3, 0)
+    assert luma(picture).dtype == np.uint8
+    np.testing.assert_array_equal(luma(picture)[..., 0], np.rint(rgb2ycbcr(picture)[..., 0]))
+
+
+@pytest.mark.parametrize("shape", [(4, 5, 1), (4, 5, 4), (4, 5)], ids=str)
+def test_only_colours_have_luma(shape):
+    with pytest.raises(ValueError, match=r"\(H, W, 3\)"):
+        luma(flat(1, shape))
+
+
+def test_measures_of_luma_and_of_grey_are_those_of_one_channel():
+    noisy, clean = picture_and_noisy(30, 25, 3, 20)
+    for (of_colour, of_luma), of_grey in zip(zip(COLOUR, Y, strict=True), GREY, strict=True):
+        expected = of_colour(luma(noisy), luma(clean), border=2)
+        assert of_luma(noisy, clean, border=2) == of_grey(luma(noisy), luma(clean), border=2) == expected
+        with pytest.raises(ValueError, match=r"\(H, W, 1\)"):
+            of_grey(noisy, clean)
+
+
+def test_a_change_of_colour_alone_is_no_change_of_luma():
+    """Twice the weight of blue in red: 24.966 · 5 ≈ 65.481 · 2 to within rounding."""
+    a, b = (np.full((12, 12, 3), colour, np.uint8) for colour in ((100, 100, 105), (102, 100, 100)))
+    assert psnr_y(a, b) == math.inf
+    assert psnr_rgb(a, b) < 40
+
+
+@pytest.mark.parametrize("measure", COLOUR + Y)
+@pytest.mark.parametrize("border", [1, 4])
+def test_what_lies_in_the_border_does_not_count(measure, border):
+    noisy, clean = picture_and_noisy(24, 31, 3, 10)
+    inside = np.s_[border:-border, border:-border]
+    expected = measure(noisy[inside], clean[inside])
+    noisy[0], noisy[:, -1] = 255 - clean[0], 255 - clean[:, -1]
+    assert measure(noisy, clean, border=border) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("border", [-1, 6, 100])
+def test_a_border_that_leaves_nothing_is_refused(border):
+    with pytest.raises(ValueError, match="border"):
+        psnr_rgb(flat(1), flat(1), border=border)
+    assert psnr_rgb(flat(1), flat(1), border=5) == math.inf
 
 
 @pytest.mark.parametrize("size", [(10, 30), (30, 10), (1, 1)])

@@ -69,7 +69,16 @@ def restore(
             help="A file, or a folder [beside the original; of a folder FOLDER-restored].",
         ),
     ] = None,
-    task: Annotated[str, typer.Option(metavar="denoise", help="What to do.")] = "denoise",
+    task: Annotated[
+        str | None,
+        typer.Option(
+            metavar="denoise|dejpeg|sr|deblur|demosaic|defocus|derain",
+            help="What to do [what the weights are for, else denoise].",
+        ),
+    ] = None,
+    scale: Annotated[
+        int | None, typer.Option(metavar="2|4", help="How many times larger sr makes pictures [2].")
+    ] = None,
     weights: Weights = None,
     strength: Annotated[float, typer.Option(metavar="0..1", help="How much of the change to apply.")] = 1.0,
     memory: Memory = None,
@@ -91,10 +100,12 @@ def restore(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Restore pictures: remove noise. Everything else in the files stays as it was."""
+    """Restore pictures: remove noise, blur, rain or JPEG's blocks, or enlarge. All else in the files stays as it was."""
     from pellucid.tasks import RestoreOptions, Restorer, plan_jobs, restore_files
 
-    options = RestoreOptions(task=task, weights=weights, strength=strength, memory=memory, device=device, dtype=dtype)
+    options = RestoreOptions(
+        task=task, scale=scale, weights=weights, strength=strength, memory=memory, device=device, dtype=dtype
+    )
     batch = BatchDisplay(as_json=as_json)
     try:
         jobs = plan_jobs(pictures, output, recursive=recursive, skip=batch.skip)
@@ -235,38 +246,58 @@ def train(
 
 @app.command("eval", cls=SeveralValues)
 def evaluate(
-    task: Annotated[str, typer.Argument(metavar="denoise", help="What to measure.")],
-    data: Annotated[Path, typer.Option(metavar="DIR", help="A folder of clean pictures.")],
-    sigma: Annotated[list[float], typer.Option(metavar="S...", help="Noise levels on the scale 0..255.")],
+    task: Annotated[
+        str, typer.Argument(metavar="TASK", help="denoise, dejpeg, sr, demosaic, deblur, defocus or derain.")
+    ],
+    data: Annotated[Path, typer.Option(metavar="DIR", help="Clean pictures, or pairs in 'target' and 'input'.")],
+    level: Annotated[
+        list[str] | None, typer.Option(metavar="L...", help="How strong, or which folders of pairs [the usual ones].")
+    ] = None,
+    sigma: Annotated[
+        list[float] | None, typer.Option(metavar="S...", help="Levels of denoise: noise on the scale 0..255.")
+    ] = None,
+    scale: Annotated[int | None, typer.Option(metavar="2|4", help="How much larger sr makes pictures [2].")] = None,
+    kernels: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Blur kernels, .npz, for deblur [our own].")
+    ] = None,
+    grey: Annotated[bool, typer.Option("--grey", help="Make colour pictures grey first.")] = False,
     weights: Weights = None,
     memory: Memory = None,
     device: Device = "auto",
+    self_ensemble: Annotated[
+        bool, typer.Option("--self-ensemble", help="Average over eight orientations; eight times as slow.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Save every measurement as JSON.")] = None,
+    strips: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Save degraded, restored and clean crops side by side.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure PSNR and SSIM on clean pictures to which noise is added, the same noise every time."""
-    from pellucid.data import picture_paths
-    from pellucid.evaluation import (
-        Measurement,
-        measure_denoising,
-        plain_values,
-        save_measurements,
-        summarise,
-        with_restorer,
-    )
-    from pellucid.tasks import RestoreOptions, Restorer
+    """Measure PSNR and SSIM of restored pictures, by the field's protocols: the same degradation every time."""
+    from pellucid import evaluation
+    from pellucid.errors import UsageError
 
-    restorer = Restorer(RestoreOptions(task=task, weights=weights, memory=memory, device=device))
-    paths = picture_paths(data)
-    with display.counter(len(paths) * len(sigma), quiet=as_json) as advance:
-        measurements: list[Measurement] = []
-        for measurement in measure_denoising(with_restorer(restorer), paths, sigma):
+    if sigma and task != "denoise":
+        raise UsageError(f"--sigma is for denoise; the levels of {task} are given with --level")
+    protocol = evaluation.protocol_for(task, scale=scale, kernels=kernels)
+    protocol, cases = evaluation.find_cases(protocol, data, [*(level or []), *(sigma or [])], grey=grey)
+    restore, used = evaluation.tool_for(protocol, weights=weights, memory=memory, device=device)
+    if self_ensemble:
+        restore = evaluation.with_self_ensemble(restore, mosaic=task == "demosaic")
+    show = None if strips is None else evaluation.strip_writer(strips)
+    measurements: list[evaluation.Measurement] = []
+    with display.counter(len(cases), quiet=as_json) as advance:
+        for measurement in evaluation.measure(restore, protocol, cases, show=show):
             measurements.append(measurement)
             advance()
-    rows = summarise(measurements)
+    method = "self-ensemble of eight orientations" if self_ensemble else "one pass"
+    name = {"data": data.name, "weights": used, "method": method}
     if out is not None:
-        save_measurements(out, data=data.name, weights=restorer.weights.stem, measurements=measurements)
+        evaluation.save_measurements(out, protocol=protocol, measurements=measurements, **name)
+    rows = evaluation.summarise(measurements)
+    if protocol.averaged and len(rows) > 1:
+        rows.append(evaluation.overall(measurements))
     if as_json:
-        typer.echo(json.dumps([plain_values(row) for row in rows]))
+        typer.echo(json.dumps([evaluation.plain_values(row) for row in rows]))
     else:
-        display.show_rows(data.name, rows)
+        display.show_rows(data.name, protocol, rows)

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from pellucid.evaluation import Row
+    from pellucid.evaluation import Protocol, Row
     from pellucid.training import Progress as TrainingProgress
     from pellucid.training import Recipe
 
@@ -108,31 +108,42 @@ def show_facts(facts: dict[str, Any]) -> None:
 
 
 def show_cards(cards: Sequence[dict[str, Any]], defaults: set[str]) -> None:
-    """The bundled weights as a table."""
-    table = Table(caption="* the task's default", caption_justify="left")
-    for title in ("weights", "task", "size", "CBSD68 PSNR, dB\nσ 15 / 25 / 50", "s/MP"):
+    """The bundled weights as a table, with what the first set on their cards says."""
+    table = Table(caption="* the task's default", caption_justify="left", show_lines=True)
+    for title in ("weights", "measured on", "PSNR, dB", "s/MP"):
         table.add_column(title, no_wrap=True)
     for card in cards:
-        levels = [row["psnr_rgb"] for row in card["measured"]["CBSD68"] if row["sigma"] > 0]
+        label, measured = next(iter(card["measured"].items()))
+        rows = [measured["mean"]] if measured["mean"] else [row for row in measured["rows"] if row["level"] != 0]
+        task = card["task"] + (f" ×{card['scale']}" if card["scale"] > 1 else "")
         table.add_row(
-            card["name"] + (" *" if card["name"] in defaults else ""),
-            card["task"],
-            f"{card['parameters'] / 1e6:.2f} M",
-            " / ".join(f"{psnr:.2f}" for psnr in levels),
+            f"{card['name']}{' *' if card['name'] in defaults else ''}\n{task}, {card['parameters'] / 1e6:.2f} M",
+            f"{label}, {measured['unit']}\n{'/'.join(str(row['level']) for row in rows)}",
+            f"{_psnrs(rows, 'restored', 2)}\nfrom {_psnrs(rows, 'input', 1)}",
             f"{card['seconds_per_megapixel']:.1f}",
         )
     Console().print(table)
 
 
-def show_rows(name: str, rows: Sequence["Row"]) -> None:
+def _psnrs(rows: Sequence[dict[str, Any]], which: str, digits: int) -> str:
+    """The PSNR of each row, the first of its measures."""
+    return "/".join(f"{next(iter(row[which].values())):.{digits}f}" for row in rows)
+
+
+def show_rows(name: str, protocol: "Protocol", rows: Sequence["Row"]) -> None:
     """The table of an evaluation."""
-    table = Table("σ", "pictures", "PSNR (RGB)", "SSIM (RGB)", "s / MP", title=name)
+    values = {"rgb": "RGB", "y": "Y", "grey": "grey"}[protocol.compared]
+    table = Table(title=name, caption=str(protocol), caption_justify="left")
+    for title in (protocol.unit, "pictures", f"PSNR ({values})", "gain", f"SSIM ({values})", "s / MP"):
+        table.add_column(title, justify="right", no_wrap=True)
     for row in rows:
+        (psnr_before, ssim_before), (psnr, ssim) = row.input.values(), row.restored.values()
         table.add_row(
-            f"{row.sigma:g}",
+            str(row.level),
             str(row.pictures),
-            f"{row.psnr_rgb:.2f}",
-            f"{row.ssim_rgb:.4f}",
+            f"{psnr_before:.2f} → {psnr:.2f}",
+            f"{psnr - psnr_before:+.2f}" if math.isfinite(psnr_before) else "",
+            f"{ssim_before:.4f} → {ssim:.4f}",
             f"{row.seconds_per_megapixel:.2f}",
         )
     Console().print(table)
