@@ -100,7 +100,7 @@ def restore(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Restore pictures: remove noise, blur, rain or JPEG's blocks, or enlarge. All else in the files stays as it was."""
+    """Restore pictures: remove noise, blur, rain, JPEG's blocks, or enlarge. All else in the files stays as it was."""
     from pellucid.tasks import RestoreOptions, Restorer, plan_jobs, restore_files
 
     options = RestoreOptions(
