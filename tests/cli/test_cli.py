@@ -119,7 +119,7 @@ def test_version(run):
         ["restore", "a.png", "--strength", "strong"],
         ["beautify", "a.png"],
         ["info"],
-        ["train", "toy", "--start"],
+        ["train", "toy", "--nonsense"],
         ["eval", "denoise", "--sigma", "15"],
         ["eval", "denoise", "--data", ".", "--sigma", "much"],
     ],
