@@ -2,9 +2,11 @@
 
 import errno
 import os
+import re
 import secrets
 import stat
-from collections.abc import Generator
+import sys
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -12,26 +14,29 @@ from pellucid.errors import PellucidError
 
 # What os.link answers where the file system has no hard links (FAT, many network and phone mounts).
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EINVAL}
+_TEMPORARY = re.compile(r"\.pellucid-[0-9a-f]{16}\.part")
 
 
 @contextmanager
-def atomic_path(path: Path, *, overwrite: bool) -> Generator[Path, None, None]:
+def atomic_path(
+    path: Path, *, overwrite: bool, before_move: Callable[[Path], None] = lambda _: None
+) -> Generator[Path, None, None]:
     """Yield a temporary path beside `path`, moved into place when the block succeeds and removed when it fails.
 
     The permission bits are those a plain `open(path, "w")` would leave, and a symbolic link is written through.
-    Raises PellucidError when `path` exists (unless `overwrite`; also when it appears meanwhile), or when the system
-    refuses the writing: missing or read-only directory, full disk.
+    `before_move` is called with the temporary path when the file is whole and on the disk; what it raises passes
+    through, and nothing is moved. Raises PellucidError when `path` exists (unless `overwrite`; also when it appears
+    meanwhile), or when the system refuses the writing: missing or read-only directory, full disk.
     """
     try:
         target = _target(path, overwrite=overwrite)
-        # Short, and not derived from the name, so that a 255-byte name has a temporary too.
-        temporary = target.with_name(f".pellucid-{secrets.token_hex(8)}.part")
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        temporary, number = _create_temporary(target.parent)
     except (OSError, ValueError) as error:
         raise _refusal(path, error) from error
     try:
         yield temporary
         _flush(temporary)
+        before_move(temporary)
         if overwrite:
             _keep_mode(target, temporary)
             os.replace(temporary, target)
@@ -42,6 +47,48 @@ def atomic_path(path: Path, *, overwrite: bool) -> Generator[Path, None, None]:
     finally:
         with suppress(OSError):
             temporary.unlink()
+        os.close(number)
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove the temporary files that killed processes left in a folder; those still being written are locked."""
+    names: list[str] = []
+    with suppress(OSError):
+        names = [name for name in os.listdir(folder) if _TEMPORARY.fullmatch(name)]
+    for name in names:
+        with suppress(OSError):
+            number = os.open(folder / name, os.O_RDONLY)
+            try:
+                _lock(number, wait=False)
+                os.unlink(folder / name)
+            finally:
+                os.close(number)
+
+
+def _create_temporary(folder: Path) -> tuple[Path, int]:
+    """An empty file and its number, which holds the lock that says that somebody is at work on it."""
+    while True:
+        # Short, and not derived from the target's name, so that a 255-byte name has a temporary too.
+        path = folder / f".pellucid-{secrets.token_hex(8)}.part"
+        number = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        with suppress(OSError):  # where there are no locks, nothing is ever taken for abandoned
+            _lock(number, wait=True)
+        if os.fstat(number).st_nlink:
+            return path, number
+        os.close(number)  # it was taken for abandoned before it was locked
+
+
+def _lock(number: int, *, wait: bool) -> None:
+    """Lock an open file until it is closed, however its process ends.
+
+    Raises OSError where another process has it and `wait` is not asked, and where there are no locks.
+    """
+    if sys.platform == "win32":
+        raise OSError(errno.ENOTSUP, "no locks")
+    import fcntl
+
+    # Not lockf: its locks are lost as soon as a codec opens the file and closes it again.
+    fcntl.flock(number, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _target(path: Path, *, overwrite: bool) -> Path:
@@ -79,7 +126,7 @@ def _move_without_clobbering(temporary: Path, target: Path) -> None:
         os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         try:
             os.replace(temporary, target)
-        except OSError:
+        except BaseException:
             target.unlink()
             raise
 

@@ -38,7 +38,10 @@ COMMANDS = {
         "--memory",
         "--device",
         "--dtype",
+        "--recursive",
         "--overwrite",
+        "--compare",
+        "--no-provenance",
         "--json",
     ],
     "models": ["--json"],
@@ -141,9 +144,10 @@ def test_as_a_program(weights, tmp_path):
         [*PROGRAM, "restore", "a.png", "gone.png", *options], capture_output=True, text=True, cwd=tmp_path
     )
     assert done.returncode == 1
-    assert [json.loads(line)["error"] is None for line in done.stdout.splitlines()] == [True, False]
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(row["source"], row["status"]) for row in rows] == [("gone.png", "failed"), ("a.png", "restored")]
     assert done.stderr == ""
-    assert sorted(os.listdir(tmp_path)) == ["a-restored.png", "a.png"]
+    assert sorted(os.listdir(tmp_path)) == [".pellucid-ledger.jsonl", "a-restored.png", "a.png"]
 
 
 @pytest.mark.parametrize("given", ["--sigma 15 25", "--sigma 15 --sigma 25", "--sigma 15 25 --memory 4GiB"])
@@ -307,10 +311,11 @@ def test_info_on_a_picture(run, tmp_path):
         "numbers": "unsigned",
         "pages": 1,
         "carries": ["XMP data", "resolution"],
+        "restored_with": [],
         "notes": [],
     }
     lines = run("info", tmp_path / "a.png").out.splitlines()
-    assert lines[-2:] == ["carries: XMP data, resolution", "notes: none"]
+    assert lines[-3:] == ["carries: XMP data, resolution", "restored with: none", "notes: none"]
     lines = run("info", tmp_path / "a.png").out.splitlines()
     assert "bit depth: 16" in lines
     assert "width: 8" in lines

@@ -126,14 +126,15 @@ def test_several_files_of_which_some_are_bad(restore, tmp_path):
     for name in ("grey.png", "palette.png"):
         GOOD[name](tmp_path / name)
     BAD["text.png"](tmp_path / "text.png")
-    (tmp_path / "out").mkdir()
     names = ["grey.png", "text.png", "missing.png", "palette.png"]
     result = restore(*(tmp_path / name for name in names), "-o", tmp_path / "out")
     assert result.code == 1
     assert len(result.out.splitlines()) == 2
-    complaints = [line for line in result.err.splitlines() if line.startswith("pellucid: ")]
+    counts, *complaints = result.err.splitlines()[-3:]
+    assert counts == "2 restored, 2 failed"
+    assert all(line.startswith("pellucid: ") for line in complaints)
     assert [next(name for name in names if name in line) for line in complaints] == ["text.png", "missing.png"]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["grey.png", "palette.png"]
+    assert sorted(path.name for path in (tmp_path / "out").glob("[!.]*")) == ["grey.png", "palette.png"]
 
 
 def test_one_of_several_files_may_not_be_read(restore, tmp_path, monkeypatch):
@@ -161,12 +162,13 @@ def test_json_is_a_line_for_each_file(restore, tmp_path):
     result = restore(tmp_path / "alpha.png", tmp_path / "empty.png", tmp_path / "palette.png", "--json")
     assert result.code == 1
     assert result.err == ""
-    good, bad, noted = result.rows
+    bad, good, noted = result.rows  # what cannot be read fails before work begins
     assert good["source"] == str(tmp_path / "alpha.png")
     assert good["target"] == str(tmp_path / "alpha-restored.png")
     assert (good["picture"]["width"], good["picture"]["has_alpha"], good["error"]) == (17, True, None)
     assert good["seconds"] >= 0
     assert bad["target"] is None
+    assert [row["status"] for row in result.rows] == ["failed", "restored", "restored"]
     assert "empty.png" in bad["error"]
     assert noted["notes"] == ["converted from a palette to RGB"]
 
@@ -274,4 +276,32 @@ def test_a_folder_as_the_picture(restore, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     result = restore(name)
     assert result.code in (1, 2)
-    assert result.sentence
+    sentence = result.err.splitlines()[-1]  # after what was skipped
+    assert sentence.startswith("pellucid: ")
+    assert "picture" in sentence
+
+
+def test_compare_and_provenance(restore, run, tmp_path):
+    little_picture().save(tmp_path / "a.png")
+    result = restore(tmp_path / "a.png", "--compare")
+    assert (result.code, result.err) == (0, "")
+    assert set(snapshot(tmp_path)) == {f"a{end}" for end in (".png", "-restored.png")} | {
+        f"a-restored-compare{suffix}" for suffix in (".png", ".html")
+    }
+    told = run("info", tmp_path / "a-restored.png").out
+    assert "\nrestored with: pellucid " in told
+    assert "task: denoise; weights: little; " in told
+    assert "restored with: none" in run("info", tmp_path / "a.png").out
+    assert "exists; pass --overwrite" in restore(tmp_path / "a.png", "-o", tmp_path / "a-restored.png").sentence
+    quiet = restore(tmp_path / "a.png", "--overwrite", "--no-provenance", "--json")
+    assert quiet.rows[0]["provenance"]["weights"] == "little"
+    assert "restored with: none" in run("info", tmp_path / "a-restored.png").out
+
+
+def test_result_whose_comparison_fails(restore, tmp_path):
+    little_picture().save(tmp_path / f"{'n' * 245}.png")  # room for the result's name, and for no longer one
+    result = restore(tmp_path / f"{'n' * 245}.png", "-o", tmp_path / f"{'m' * 245}.png", "--compare")
+    assert result.code == 1
+    assert "is restored, but not the files that compare it: cannot write" in result.sentence
+    assert "restored in" in result.out
+    assert (tmp_path / f"{'m' * 245}.png").exists()

@@ -11,9 +11,10 @@ import struct
 import sys
 import tempfile
 import time
+import warnings
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import imagecodecs
@@ -25,10 +26,11 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import picture_files as files
 from pellucid.errors import PictureError
-from pellucid.images import read_header, read_pages
+from pellucid.images import _bmp, _png, _pnm, _sheet, read_header, read_pages
 
 MOST_PIXELS = 2**22  # what a budget would allow; honest files of the corpus have a thousand
 MOST_ADDRESSES = 6 * 2**30  # a limit of the system's, so that a bomb kills this process and not the machine
+SIGNATURES = {_png: _png.SIGNATURE, _bmp: _bmp.SIGNATURE, _pnm: _pnm.SIGNATURES}
 
 RNG = np.random.default_rng(0)
 RGBA = RNG.integers(0, 256, (24, 32, 4), dtype=np.uint8)
@@ -191,21 +193,59 @@ def read_all(path: Path) -> str:
         return "memory" if "more memory" in str(error) else "refused"
 
 
+def read_by_stripes(path: Path) -> str:
+    """What becomes of the file stripe by stripe beside what becomes of it as a whole; raises where they differ."""
+    data = path.read_bytes()
+    form = next((form for form in (_png, _bmp, _pnm) if data.startswith(SIGNATURES[form])), None)
+    if form is None:
+        return "not read by stripes"
+    with path.open("rb") as file, warnings.catch_warnings(action="ignore"):
+        try:
+            survey = form.survey(file)
+            stripes = form.stripes_of(file, survey)
+        except Exception:  # as the reader does
+            return "not recognised"
+        if stripes is None or survey.width * survey.height > MOST_PIXELS:
+            return "not read by stripes"
+        shape = (survey.height, survey.width, survey.channels + survey.has_alpha)
+        whole, joined = (
+            outcome(lambda: form.decode(file, survey), shape),
+            outcome(lambda: np.concatenate(list(stripes())), shape),
+        )
+    if whole is None or joined is None:
+        return "refused" if whole is joined else "refused by stripes" if joined is None else "refused as a whole"
+    np.testing.assert_array_equal(joined, whole)
+    return "read"
+
+
+def outcome(read: Callable[[], np.ndarray], shape: tuple[int, int, int]) -> np.ndarray | None:
+    """The samples; None where they are refused, as those of another shape than announced are."""
+    try:
+        samples = read()
+    except Exception:  # as the reader does
+        return None
+    return samples if samples.shape == shape else None
+
+
 def main(count: int, seed: int) -> None:
     """Read the corpus; die of a hang, a crash, or anything that is no sentence."""
     resource.setrlimit(resource.RLIMIT_AS, (MOST_ADDRESSES, MOST_ADDRESSES))
+    _sheet._STRIPE_BYTES = 512  # so that these small pictures have several
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "file"
         for kind, data in originals().items():
             path.write_bytes(data)
             assert read_all(path) == "read", kind
         before, became, slowest = resident(), Counter[str](), (0.0, "")
+        by_stripes = Counter[str]()
         for kind, data in corpus(count, seed):
             path.write_bytes(data)
             started = time.perf_counter()
             became[read_all(path)] += 1
+            by_stripes[read_by_stripes(path)] += 1
             slowest = max(slowest, (time.perf_counter() - started, kind))
-    found = {"became": became, "seconds": slowest[0], "slowest": slowest[1], "bytes": resident() - before}
+    found = {"became": became, "by stripes": by_stripes, "seconds": slowest[0], "slowest": slowest[1]}
+    found["bytes"] = resident() - before
     sys.stdout.write(json.dumps(found) + "\n")
 
 

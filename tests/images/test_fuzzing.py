@@ -21,5 +21,9 @@ def test_damaged_files_do_no_harm():
     assert found["became"]["read"] > 500  # much damage does no harm; else the corpus would prove little
     assert found["became"]["refused"] > 500
     assert "memory" not in found["became"]
+    assert found["by stripes"]["read"] > 200
+    assert found["by stripes"]["refused"] > 100
+    assert "refused by stripes" not in found["by stripes"]
+    assert found["by stripes"].get("refused as a whole", 0) < 3  # libpng looks at more of what it does not need
     assert found["seconds"] < 10, found["slowest"]
     assert found["bytes"] < 256 * 2**20

@@ -11,6 +11,7 @@ from little import little_network, little_picture, saved
 from pellucid.errors import PellucidError, UsageError
 from pellucid.images import Picture, read_picture
 from pellucid.tasks import Job, RestoreOptions, Restorer, plan_jobs, restore_files
+from pellucid.tasks.ledger import LEDGER_NAME
 
 
 @pytest.fixture
@@ -27,10 +28,10 @@ def restorer(weights):
 class Idle:
     """A restorer that must not be asked to work."""
 
-    def check(self, _):
+    def check(self, *_, **__):
         pass
 
-    def __call__(self, *_):
+    def restored(self, *_, **__):
         raise AssertionError("this is work")
 
 
@@ -117,14 +118,14 @@ def test_a_loop_of_links_is_a_sentence(photo, tmp_path):
 @pytest.mark.parametrize("name", [".", "/", ".."])
 def test_a_folder_as_the_picture_is_a_sentence(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(PellucidError, match=r"directory|folder"):
+    with pytest.raises(PellucidError, match="picture"):
         planned_and_tried([Path(name)])
 
 
 def test_file_is_restored(photo, restorer, tmp_path):
-    shares = []
+    states = []
     before = photo.read_bytes()
-    outcome = only(restore_files(restorer, plan_jobs([photo], None), overwrite=False, report=shares.append))
+    outcome = only(restore_files(restorer, plan_jobs([photo], None), overwrite=False, report=states.append))
     assert outcome.error is None
     assert (outcome.header.width, outcome.header.height, outcome.header.format) == (13, 9, "PNG")
     assert outcome.seconds > 0
@@ -132,8 +133,8 @@ def test_file_is_restored(photo, restorer, tmp_path):
     expected = restorer(read_picture(photo)).pixels
     np.testing.assert_array_equal(np.rint(result.pixels * 255), np.rint(expected * 255))
     assert photo.read_bytes() == before
-    assert [state.done for state in shares] == sorted(state.done for state in shares)
-    assert shares[-1] == ("photo.png", 1.0, 1)
+    assert [state.megapixels_done for state in states] == sorted(state.megapixels_done for state in states)
+    assert states[-1] == ("photo.png", 1, 1, 0, 13 * 9 / 1e6, 13 * 9 / 1e6)
     assert set(files(tmp_path)) == {"photo.png", "photo-restored.png"}
 
 
@@ -144,21 +145,28 @@ def test_outcome_as_json(photo, restorer, tmp_path):
     assert done["source"] == str(photo)
     assert done["target"] == str(tmp_path / "photo-restored.png")
     assert done["picture"]["width"] == 13
-    assert (done["notes"], done["error"]) == ([], None)
+    assert (done["status"], done["notes"], done["error"]) == ("restored", [], None)
+    assert failed["status"] == "failed"
     assert (failed["target"], failed["picture"]) == (None, None)
     assert "missing.png" in failed["error"]
     assert set(done) == set(failed)
 
 
-def test_one_failure_does_not_stop_the_others(photo, restorer, tmp_path):
+@pytest.mark.usefixtures("photo")
+def test_one_failure_does_not_stop_the_others(restorer, tmp_path):
+    """What cannot be read fails before any work."""
     (tmp_path / "bad.png").write_bytes(b"no picture")
     little_picture(5, 5).save(tmp_path / "z.png")
-    sources = [photo, tmp_path / "bad.png", tmp_path / "gone.png", tmp_path / "z.png"]
-    outcomes = list(restore_files(restorer, plan_jobs(sources, None), overwrite=False))
-    assert [outcome.error is None for outcome in outcomes] == [True, False, False, True]
-    assert [outcome.job.source for outcome in outcomes] == sources
-    assert "bad.png" in outcomes[1].error
-    assert set(files(tmp_path)) == {"photo.png", "bad.png", "z.png", "photo-restored.png", "z-restored.png"}
+    names = ["photo.png", "bad.png", "gone.png", "z.png"]
+    states = []
+    jobs = plan_jobs([tmp_path / name for name in names], None)
+    outcomes = list(restore_files(restorer, jobs, overwrite=False, report=states.append))
+    assert [outcome.job.source.name for outcome in outcomes] == ["bad.png", "gone.png", "photo.png", "z.png"]
+    assert [outcome.status for outcome in outcomes] == ["failed", "failed", "restored", "restored"]
+    assert all(outcome.job.source.name in outcome.error for outcome in outcomes[:2])
+    assert (states[-1].files_done, states[-1].files, states[-1].failed) == (4, 4, 2)
+    assert states[-1].megapixels_done == states[-1].megapixels == pytest.approx((13 * 9 + 25) / 1e6)
+    assert set(files(tmp_path)) == {*names, "photo-restored.png", "z-restored.png", LEDGER_NAME} - {"gone.png"}
 
 
 def test_what_cannot_be_kept_is_noted(restorer, tmp_path):
@@ -243,29 +251,32 @@ def test_a_network_that_gives_no_numbers_writes_nothing(photo, tmp_path, tmp_pat
     assert set(files(tmp_path)) == {"photo.png"}
 
 
-def test_stopped_batch_run_again_ends_with_the_same_files(restorer, tmp_path, monkeypatch):
+def test_stopped_batch_goes_on_where_it_was(restorer, tmp_path, monkeypatch):
     sources = [tmp_path / f"{i}.png" for i in range(3)]
     for i, source in enumerate(sources):
         little_picture(seed=i).save(source)
-    (tmp_path / "whole").mkdir()
     list(restore_files(restorer, plan_jobs(sources, tmp_path / "whole"), overwrite=False))
     expected = files(tmp_path / "whole")
-    for nth in range(1, 4):
+    del expected[LEDGER_NAME]
+    for nth in range(1, 7):  # the disk is waited for twice for each file: for the result and for the ledger
         out = tmp_path / f"out{nth}"
-        out.mkdir()
         calls, fsync = [], os.fsync
 
-        def killed(number, calls=calls, nth=nth, fsync=fsync):
+        def interrupted(number, calls=calls, nth=nth, fsync=fsync):
             calls.append(number)
             if len(calls) == nth:
                 raise KeyboardInterrupt
             fsync(number)
 
         with monkeypatch.context() as patch:
-            patch.setattr(os, "fsync", killed)
+            patch.setattr(os, "fsync", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 list(restore_files(restorer, plan_jobs(sources, out), overwrite=False))
         done = files(out)
-        assert done == {name: expected[name] for name in list(expected)[: nth - 1]}
-        list(restore_files(restorer, plan_jobs(sources, out), overwrite=True))
-        assert files(out) == expected
+        del done[LEDGER_NAME]
+        assert done == {name: expected[name] for name in list(expected)[: (nth - 1) // 2]}
+        outcomes = list(restore_files(restorer, plan_jobs(sources, out), overwrite=False))
+        assert sorted(outcome.status for outcome in outcomes) == ["done already"] * len(done) + ["restored"] * (
+            3 - len(done)
+        )
+        assert files(out).items() > expected.items()

@@ -9,15 +9,15 @@ import pytest
 from little import MULTIPLE, little_picture
 from pellucid.images import read_picture
 from pellucid.tasks import RestoreOptions, Restorer
-from pellucid.tasks.memory import TileSize
+from pellucid.tasks.memory import TileShape
 
 MODULE = sys.modules["pellucid.tasks.restore"]
-TILE = TileSize(4 * MULTIPLE, MULTIPLE)
+TILE = TileShape(4 * MULTIPLE, 4 * MULTIPLE, MULTIPLE)
 
 
 @pytest.fixture
 def small_tiles(monkeypatch):
-    monkeypatch.setattr(MODULE, "plan_tile", lambda *_: TILE)
+    monkeypatch.setattr(MODULE, "plan_tile", lambda *_, **__: TILE)
 
 
 def restorer_of(path, **options):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from little import little_picture, smooth_pixels
-from pellucid.images import Picture
+from pellucid.images import Picture, PictureStream
 from pellucid.tasks import RestoreOptions, Restorer
 from pellucid.tasks.grey import as_colour, noise_level
 
@@ -36,25 +36,26 @@ def test_equal_places_of_tiles_get_the_same():
 @pytest.mark.parametrize("sigma", [0, 0.01, 0.05, 0.2])
 def test_noise_is_estimated(sigma):
     picture = Picture(pixels=noisy(sigma))
-    assert noise_level(picture) == pytest.approx(sigma, rel=0.05, abs=1e-4)
+    assert noise_level(PictureStream.of(picture)) == pytest.approx(sigma, rel=0.05, abs=1e-4)
     spanned = replace(picture, pixels=picture.pixels * 500 + 100, numbers="float", bit_depth=32, span=(100.0, 600.0))
-    assert noise_level(spanned) == pytest.approx(sigma, rel=0.1, abs=1e-4)
+    assert noise_level(PictureStream.of(spanned)) == pytest.approx(sigma, rel=0.1, abs=1e-4)
     alpha = np.zeros((160, 200), np.float32)
     alpha[20:90, 30:120] = 1
-    assert noise_level(replace(picture, alpha=alpha)) == pytest.approx(sigma, rel=0.1, abs=1e-4)
+    assert noise_level(PictureStream.of(replace(picture, alpha=alpha))) == pytest.approx(sigma, rel=0.1, abs=1e-4)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 50), (50, 2), (3, 3)])
 def test_small_pictures_have_a_level_too(size):
-    assert noise_level(little_picture(*size, 1)) >= 0
+    assert noise_level(PictureStream.of(little_picture(*size, 1))) >= 0
 
 
 def test_a_pattern_is_no_noise():
-    assert noise_level(Picture(pixels=(RNG.random((99, 99, 1)) < SMOOTH[:99, :99]).astype(np.float32))) == 0
+    pattern = (RNG.random((99, 99, 1)) < SMOOTH[:99, :99]).astype(np.float32)
+    assert noise_level(PictureStream.of(Picture(pixels=pattern))) == 0
 
 
 def test_all_transparent_has_none():
-    assert noise_level(replace(little_picture(20, 20, 1), alpha=np.zeros((20, 20), np.float32))) == 0
+    assert noise_level(PictureStream.of(replace(little_picture(20, 20, 1), alpha=np.zeros((20, 20), np.float32)))) == 0
 
 
 @pytest.mark.parametrize("sigma", [15, 50])

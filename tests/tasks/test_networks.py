@@ -29,7 +29,7 @@ def restoration_of(path):
 def test_it_restores_as_by_itself_or_says_that_it_does_not(weights):
     kind = restoration_of(weights)
     if kind is None:
-        with pytest.raises(UsageError, match="does not restore a picture at its own size"):
+        with pytest.raises(UsageError, match="does not restore pictures"):
             Restorer(RestoreOptions(weights=weights, device="cpu"))
         return
     picture = little_picture(21, 34, channels=kind.channels)
@@ -37,26 +37,28 @@ def test_it_restores_as_by_itself_or_says_that_it_does_not(weights):
     with torch.inference_mode():
         image = torch.from_numpy(picture.pixels).permute(2, 0, 1)[None] * kind.white
         expected = (pellucid.load(weights)(image)[0].permute(1, 2, 0) / kind.white).clamp(0, 1)
+    assert restored.pixels.shape == (21 * kind.scale, 34 * kind.scale, kind.channels)
     assert restored.pixels.dtype == np.float32
     assert_close(torch.from_numpy(restored.pixels), expected)
 
 
 def test_which_restore():
-    """Networks that enlarge, take two views, classify or segment do not; another size of white is known."""
-    restoring = {row.name for row in CHECKPOINTS if _restores(row)}
-    assert restoring == {
+    """Networks that take two views, classify or segment do not; another size of white and another scale are known."""
+    kinds = {row.name: kind for row in CHECKPOINTS if (kind := _kind_of(row)) is not None}
+    assert set(kinds) == {
         "fftformer_small",
         "grl_grouped",
         "grl_local_denoise",
+        "grl_tiny_sr4",
         "restormer_color_biasfree",
         "restormer_gray_withbias",
         "tbsn_small",
         "tbsn_unet_ours",
     }
-    described = checkpoints.describe(next(row.path for row in CHECKPOINTS if row.name == "tbsn_small"))
-    assert checkpoints.SYSTEMS["tbsn"].restoration(described.config).white == 255
+    assert kinds["tbsn_small"].white == 255
+    assert {name for name, kind in kinds.items() if kind.scale > 1} == {"grl_tiny_sr4"}
 
 
-def _restores(row):
+def _kind_of(row):
     described = checkpoints.describe(row.path, **row.settings)
-    return checkpoints.SYSTEMS[described.system].restoration(described.config) is not None
+    return checkpoints.SYSTEMS[described.system].restoration(described.config)

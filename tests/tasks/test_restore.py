@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 import pellucid
 from little import MULTIPLE, little_network, little_picture, saved
 from pellucid.errors import BudgetError, PellucidError, PictureError, UsageError
-from pellucid.images import Metadata, Picture, read_picture
+from pellucid.images import Metadata, Picture, PictureStream, read_header, read_picture
 from pellucid.tasks import RestoreOptions, Restorer, restore
 from pellucid.tasks.grey import as_colour, noise_level
-from pellucid.tasks.memory import TileSize
+from pellucid.tasks.memory import TileShape
+from pellucid.tasks.runner import Runner
 
 MODULE = sys.modules["pellucid.tasks.restore"]  # `pellucid.tasks.restore` is the function of that name
-TILE = TileSize(4 * MULTIPLE, MULTIPLE)
+TILE = TileShape(4 * MULTIPLE, 4 * MULTIPLE, MULTIPLE)
 WITHOUT_CUDA = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
 
 
@@ -31,7 +32,7 @@ def grey_weights(tmp_path_factory):
 
 @pytest.fixture
 def small_tiles(monkeypatch):
-    monkeypatch.setattr(MODULE, "plan_tile", lambda *_: TILE)
+    monkeypatch.setattr(MODULE, "plan_tile", lambda *_, **__: TILE)
 
 
 def restorer_of(path, **options):
@@ -74,7 +75,9 @@ def test_identity_of_a_grey_picture_is_bit_exact(identity, size, bit_depth, long
 
 def check_identity(identity, picture, longest, shared):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(MODULE, "plan_tile", lambda *_: TileSize(longest * MULTIPLE, shared * MULTIPLE))
+        patch.setattr(
+            MODULE, "plan_tile", lambda *_, **__: TileShape(longest * MULTIPLE, longest * MULTIPLE, shared * MULTIPLE)
+        )
         result = restorer_of(identity)(picture)
     assert result.pixels.tobytes() == picture.pixels.tobytes()
 
@@ -90,7 +93,7 @@ def test_identity_from_file_to_file(identity, tmp_path, channels, suffix):
     restored = restore(
         tmp_path / f"a{suffix}", weights=identity, device="cpu", memory=f"{smallest}MiB", report=shares.append
     )
-    assert len(shares) == 4
+    assert len(shares) > 1
     restored.save(tmp_path / f"b{suffix}")
     before, after = (read_picture(tmp_path / f"{name}{suffix}") for name in "ab")
     assert after.pixels.tobytes() == before.pixels.tobytes()
@@ -122,9 +125,8 @@ def test_grey_stays_grey(weights):
 def test_grey_is_the_mean_of_the_three_channels(weights):
     picture = little_picture(channels=1)
     rows, columns = slice(0, picture.height), slice(0, picture.width)
-    expected = run_network(weights, as_colour(picture.pixels, noise_level(picture), rows, columns)).mean(
-        2, keepdims=True
-    )
+    level = noise_level(PictureStream.of(picture))
+    expected = run_network(weights, as_colour(picture.pixels, level, rows, columns)).mean(2, keepdims=True)
     np.testing.assert_allclose(restorer_of(weights)(picture).pixels, np.clip(expected, 0, 1), atol=1e-6)
 
 
@@ -210,7 +212,7 @@ def test_a_restorer_serves_many_pictures(weights):
 
 def spoil(monkeypatch, when, value=np.nan):
     """Make the network answer with `value` where when(dtype, call) is true; returns the list of dtypes it ran in."""
-    run, ran = Restorer._run, []
+    run, ran = Runner._run, []
 
     def spoiled(self, network, tile):
         dtype = next(network.parameters()).dtype
@@ -220,7 +222,7 @@ def spoil(monkeypatch, when, value=np.nan):
             result[0, 0, 0] = value
         return result
 
-    monkeypatch.setattr(Restorer, "_run", spoiled)
+    monkeypatch.setattr(Runner, "_run", spoiled)
     return ran
 
 
@@ -276,14 +278,15 @@ def test_too_small_a_budget_is_refused_before_any_work(weights, tmp_path, monkey
     def never(*_):
         raise AssertionError("this is work")
 
-    monkeypatch.setattr(MODULE, "read_picture", never)
-    monkeypatch.setattr(Restorer, "_run", never)
+    monkeypatch.setattr(Runner, "_run", never)
+    monkeypatch.setattr(PictureStream, "whole", never)
     with pytest.raises(BudgetError, match="30 × 40"):
         restore(tmp_path / "a.png", weights=weights, device="cpu", memory="1MiB")
     restorer = restorer_of(weights, memory=2**20)
-    for work in (restorer.check, restorer):
-        with pytest.raises(BudgetError, match="at least"):
-            work(little_picture())
+    with pytest.raises(BudgetError, match="at least"):
+        restorer.check(read_header(tmp_path / "a.png"))
+    with pytest.raises(BudgetError, match="at least"):
+        restorer(little_picture())
 
 
 def test_the_smallest_budget_that_is_named_works_and_one_less_does_not(weights):
@@ -345,7 +348,7 @@ def test_weights_of_a_run_are_found_in_its_folder(tmp_path):
 def test_network_for_two_views_is_refused(tmp_path):
     network = little_network(in_channels=6, dual_pixel=True, unshuffle=1)
     path = saved(network, tmp_path / "dual.safetensors")
-    with pytest.raises(UsageError, match="does not restore a picture at its own size"):
+    with pytest.raises(UsageError, match="does not restore pictures"):
         restorer_of(path)
 
 

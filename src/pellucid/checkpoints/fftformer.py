@@ -11,7 +11,11 @@ from pellucid.checkpoints.inference import count_blocks, shared_expansion
 from pellucid.checkpoints.system import Restoration, System
 from pellucid.models.fftformer import FFTFORMER_PRESETS, FFTformer, FFTformerConfig
 
-_LIVE_MAPS = 20  # feature maps of the first level that are held at a time, measured and rounded up
+# Memory of a tile, held against benchmarks/cost.py: maps of the first level's width D held at a time, and stripes.
+_LIVE_MAPS, _STRIPES = 15, 112 * 2**20
+# The deepest level works in patches as large as the network's multiple, and its blocks hand on what they see from patch
+# to patch: one at either end and two to fade over. No layer sums over the whole picture (benchmarks/tiles.py).
+_OVERLAP_PATCHES = 4
 _STAGES = {
     "encoders.0": "encoder_level1",
     "encoders.1": "encoder_level2",
@@ -100,9 +104,10 @@ def adapt(name: str, tensor: Tensor) -> Tensor:
 
 
 def _restoration(config: FFTformerConfig) -> Restoration | None:
-    first_level = config.width * 4 // config.unshuffle**2
-    pictures = 2 * 4 * (config.in_channels + config.out_channels)
-    return Restoration(config.in_channels, config.multiple, _LIVE_MAPS * first_level + pictures)
+    maps = _LIVE_MAPS * config.width // config.unshuffle**2
+    pictures = 2 * (config.in_channels + config.out_channels)
+    overlap = _OVERLAP_PATCHES * config.multiple
+    return Restoration(config.in_channels, config.multiple, overlap, 4 * (maps + pictures), _STRIPES)
 
 
 def _input_rule(config: FFTformerConfig) -> str:

@@ -10,10 +10,15 @@ from typing import Any, cast
 
 from torch import Tensor
 
-from pellucid.checkpoints.system import Restoration, System, UnstatedError
+from pellucid.checkpoints.system import Restoration, System, UnstatedError, round_up
 from pellucid.models.grl import GRL, GRL_PRESETS, GRLConfig
 
-_LIVE_MAPS = 14  # feature maps that are held at a time, measured and rounded up
+# Memory of a tile, held against benchmarks/cost.py: maps of the width C held at a time in the body, one more
+# beside a channel-attention block; values for each pixel of the result in the heads that work at its size; stripes.
+_LIVE_MAPS, _HEAD_VALUES, _STRIPES = 10, 220, 96 * 2**20
+# Windows and stripes must lie as in the whole picture, so tiles share whole cells of both grids: 64 pixels, rounded up.
+# With random weights the tiny network looks 28 pixels around (benchmarks/tiles.py).
+_OVERLAP = 64
 _OUTSIDE = {
     "embed": "conv_first",
     "norm_start": "norm_start",
@@ -179,10 +184,16 @@ def dismiss(name: str) -> str | None:
 
 
 def _restoration(config: GRLConfig) -> Restoration | None:
-    if config.scale != 1 or config.in_channels != config.out_channels:
+    if config.in_channels != config.out_channels:
         return None
-    held = 4 * (_LIVE_MAPS * config.width + 4 * config.in_channels)
-    return Restoration(config.in_channels, config.multiple, held)
+    body = (_LIVE_MAPS + config.local) * config.width
+    wide = config.upsampler in ("pixelshuffle", "nearest+conv")
+    head = 4 * config.width + _HEAD_VALUES * config.scale**2 if wide else 0
+    pictures = 3 * config.in_channels + config.out_channels * config.scale**2
+    held = 4 * (max(body, head) + pictures)
+    overlap = round_up(_OVERLAP, config.multiple)
+    channels, multiple = config.in_channels, config.multiple
+    return Restoration(channels, multiple, overlap, held, _STRIPES, halves=False, scale=config.scale)
 
 
 def _input_rule(config: GRLConfig) -> str:

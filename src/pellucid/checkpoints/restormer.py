@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from pellucid.checkpoints.inference import count_blocks, shared_expansion
-from pellucid.checkpoints.system import Restoration, System
+from pellucid.checkpoints.system import Restoration, System, round_up
 from pellucid.models.restormer import RESTORMER_PRESETS, Restormer, RestormerConfig
 
 _STAGES = {
@@ -47,7 +47,11 @@ _OUTSIDE = {
 }
 _LEVELS = ("encoder_level1", "encoder_level2", "encoder_level3", "latent")
 _PAPER_EXPANSION = 2.66
-_LIVE_MAPS = 13  # feature maps of the widest kind, with room for gaps that the allocator leaves between them
+# Memory of a tile, held against benchmarks/cost.py: maps of the first level's width D held at a time, and stripes.
+_LIVE_MAPS, _STRIPES = 15, 128 * 2**20
+# With the bundled weights a joint of 64 pixels differs from the whole picture by as much as any place of a tile does,
+# which is due to the attention matrices, sums over all that is seen (benchmarks/tiles.py).
+_OVERLAP = 64
 
 
 def recognise(tensors: Mapping[str, Tensor]) -> bool:
@@ -99,9 +103,10 @@ def _input_rule(config: RestormerConfig) -> str:
 def _restoration(config: RestormerConfig) -> Restoration | None:
     if config.dual_pixel:
         return None
-    widest_map = 2 * config.width * 4 // config.unshuffle**2
-    pictures = 2 * 4 * (config.in_channels + config.out_channels)
-    return Restoration(config.in_channels, config.multiple, _LIVE_MAPS * widest_map + pictures)
+    maps = _LIVE_MAPS * config.width // config.unshuffle**2
+    pictures = 2 * (config.in_channels + config.out_channels)
+    overlap = round_up(_OVERLAP, config.multiple)
+    return Restoration(config.in_channels, config.multiple, overlap, 4 * (maps + pictures), _STRIPES)
 
 
 SYSTEM = System(

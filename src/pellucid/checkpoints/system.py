@@ -12,19 +12,49 @@ class UnstatedError(ValueError):
 
 
 class Restoration(NamedTuple):
-    """How a network restores pictures without changing their size.
+    """How a network restores pictures, and what that costs.
 
     Attributes:
         channels: of its input and output.
         multiple: what it pads height and width to inside; tiles start at multiples of this.
-        bytes_per_pixel: memory that it needs for each pixel of a tile, in float32.
+        overlap: pixels that neighbouring tiles share, so that the joints show no more than with any larger overlap; a
+            multiple of `multiple`.
+        bytes_per_pixel: memory in float32 for each pixel of its padded input while it runs, the input and the output
+            among it. A formula held against measurements by `benchmarks/cost.py`.
+        bytes_fixed: memory that it takes besides, whatever the size of the input; not the parameters.
+        halves: whether half precision halves the bytes per pixel; not where wide layers compute in float32 all the
+            same, or where this has not been measured.
+        scale: factor by which height and width grow.
         white: the value of white in its input and output.
     """
 
     channels: int
     multiple: int
+    overlap: int
     bytes_per_pixel: int
+    bytes_fixed: int = 0
+    halves: bool = True
+    scale: int = 1
     white: float = 1.0
+
+    def bytes(self, height: int, width: int, *, value_bytes: int = 4) -> int:
+        """Memory that an input of this size takes while the network runs; `value_bytes` is 2 in half precision."""
+        rows, columns = (round_up(side, self.multiple) for side in (height, width))
+        return self.bytes_fixed + self._per_pixel(value_bytes) * rows * columns
+
+    def widest(self, height: int, memory: int, *, value_bytes: int = 4) -> int:
+        """The largest multiple for which an input of this height and that width takes no more than `memory` bytes."""
+        rows = round_up(height, self.multiple)
+        columns = (memory - self.bytes_fixed) // (self._per_pixel(value_bytes) * rows)
+        return max(0, columns // self.multiple * self.multiple)
+
+    def _per_pixel(self, value_bytes: int) -> int:
+        return -(-self.bytes_per_pixel * value_bytes // 4) if self.halves else self.bytes_per_pixel
+
+
+def round_up(pixels: int, multiple: int) -> int:
+    """The smallest multiple of `multiple` that is not less than `pixels`."""
+    return -(-pixels // multiple) * multiple
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +73,7 @@ class System:
         dismiss: an authors' name → why a tensor of that name is left out, such as "rebuilt from the sizes"; None for
             a tensor that is used.
         adapt: (our name, the authors' tensor) → our tensor; for the rare values that are stored otherwise.
-        restoration: a configuration → how it restores pictures; None for a network that does something else.
+        restoration: a configuration → how it restores or enlarges pictures; None for one that does something else.
         settings: keywords of `load` for what the authors' files leave open.
         input_rule: a configuration → what the network takes, in a sentence.
         licence: terms of the authors' weights, in a sentence.

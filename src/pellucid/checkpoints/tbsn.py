@@ -10,11 +10,15 @@ import torch
 from torch import Tensor
 
 from pellucid.checkpoints.inference import count_blocks, shared_expansion
-from pellucid.checkpoints.system import Restoration, System, UnstatedError
+from pellucid.checkpoints.system import Restoration, System, UnstatedError, round_up
 from pellucid.models.tbsn import TBSN, TBSN_PRESETS, TBSNConfig
 
-# Feature maps of the first level, and of all of a layer's windows, held at a time; measured and rounded up.
-_LIVE_MAPS, _LIVE_HEADS = 20, 10
+# Memory of a tile, held against benchmarks/cost.py: maps of the first level's width, or of the widest heads of windows,
+# held at a time, and stripes.
+_LIVE_MAPS, _LIVE_WINDOWS, _STRIPES = 30, 22, 48 * 2**20
+# With random weights the small network looks 7 pixels around; a joint of 64 pixels differs from the whole picture by as
+# much as any other place, which is due to the channel attention (benchmarks/tiles.py).
+_OVERLAP = 64
 _STAGES = {
     "encoders.0": "encoder_level1",
     "encoders.1": "encoder_level2",
@@ -178,9 +182,11 @@ def _window_mask(window: int, overlap: int) -> Tensor:
 def _restoration(config: TBSNConfig) -> Restoration | None:
     if config.in_channels != config.out_channels:
         return None
-    windows = max(config.window_heads) * config.head_channels
-    held = 4 * (_LIVE_MAPS * config.width + _LIVE_HEADS * windows + 4 * config.in_channels)
-    return Restoration(config.in_channels, config.multiple, held, white=config.value_range)
+    inner = max(heads * config.head_channels / 4**level for level, heads in enumerate(config.window_heads))
+    maps = max(_LIVE_MAPS * config.width, round(_LIVE_WINDOWS * inner))
+    overlap = round_up(_OVERLAP, config.multiple)
+    held, white = 4 * (maps + 4 * config.in_channels), config.value_range
+    return Restoration(config.in_channels, config.multiple, overlap, held, _STRIPES, halves=False, white=white)
 
 
 def _input_rule(config: TBSNConfig) -> str:

@@ -10,7 +10,11 @@ from torch import Tensor
 from pellucid.checkpoints.system import Restoration, System
 from pellucid.models.tbsn_unet import TBSN_UNET_PRESETS, TBSNUNet, TBSNUNetConfig
 
-_LIVE_MAPS = 9  # feature maps of the first level that are held at a time, measured and rounded up
+# Memory of a tile, held against benchmarks/cost.py: maps of the encoder's width held at a time, and scratch.
+_LIVE_MAPS, _SCRATCH = 12, 48 * 2**20
+# Six levels look about 100 pixels around. No layer sums over the picture, so that the joint vanishes as the overlap
+# grows; 128 pixels leave 2 % of the change that the network makes with random weights (benchmarks/tiles.py).
+_OVERLAP = 128
 
 
 def recognise(tensors: Mapping[str, Tensor]) -> bool:
@@ -45,8 +49,8 @@ def official_name(name: str) -> str:
 def _restoration(config: TBSNUNetConfig) -> Restoration | None:
     if config.in_channels != config.out_channels:
         return None
-    held = 4 * (_LIVE_MAPS * config.width + 4 * config.in_channels)
-    return Restoration(config.in_channels, config.multiple, held, white=config.value_range)
+    held, white = 4 * (_LIVE_MAPS * config.width + 8 * config.in_channels), config.value_range
+    return Restoration(config.in_channels, config.multiple, _OVERLAP, held, _SCRATCH, halves=False, white=white)
 
 
 def _input_rule(config: TBSNUNetConfig) -> str:

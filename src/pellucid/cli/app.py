@@ -10,7 +10,9 @@ import typer
 
 from pellucid import __version__
 from pellucid.cli import display
+from pellucid.cli.batch import BatchDisplay
 from pellucid.cli.options import SeveralValues, parse_duration, parse_settings
+from pellucid.cli.process import second_interrupt_kills
 
 app = typer.Typer(
     name="pellucid",
@@ -53,10 +55,19 @@ def options(
 @app.command()
 def restore(
     pictures: Annotated[
-        list[Path], typer.Argument(metavar="IN...", readable=False, help="PNG, TIFF, JPEG or WebP files.")
+        list[Path],
+        typer.Argument(
+            metavar="IN...", readable=False, help="Pictures, folders, and patterns such as 'scans/**/*.tif'."
+        ),
     ],
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="OUT", help="A file, or a folder [beside the original].")
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="OUT",
+            help="A file, or a folder [beside the original; of a folder FOLDER-restored].",
+        ),
     ] = None,
     task: Annotated[str, typer.Option(metavar="denoise", help="What to do.")] = "denoise",
     weights: Weights = None,
@@ -66,8 +77,17 @@ def restore(
     dtype: Annotated[
         str, typer.Option(metavar="auto|float32|bfloat16|float16", help="Precision of the network.")
     ] = "auto",
+    recursive: Annotated[
+        bool, typer.Option("--recursive", help="Take the folders in a folder too, mirrored in OUT.")
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files that exist, never an original.")
+    ] = False,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Show before and after beside each result: NAME-compare.png and .html.")
+    ] = False,
+    no_provenance: Annotated[
+        bool, typer.Option("--no-provenance", help="Do not tell in the result's XMP data how it was made.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -75,15 +95,29 @@ def restore(
     from pellucid.tasks import RestoreOptions, Restorer, plan_jobs, restore_files
 
     options = RestoreOptions(task=task, weights=weights, strength=strength, memory=memory, device=device, dtype=dtype)
-    jobs = plan_jobs(pictures, output)
+    batch = BatchDisplay(as_json=as_json)
+    try:
+        jobs = plan_jobs(pictures, output, recursive=recursive, skip=batch.skip)
+    finally:
+        batch.show_skipped()
     restorer = Restorer(options)
-    failed = False
-    with display.progress(quiet=as_json) as report:
-        say = display.notes(quiet=as_json)
-        for outcome in restore_files(restorer, jobs, overwrite=overwrite, report=report, say=say):
-            display.show_outcome(outcome, as_json=as_json)
-            failed |= outcome.error is not None
-    raise typer.Exit(code=int(failed))
+    try:
+        with second_interrupt_kills(), batch:
+            for outcome in restore_files(
+                restorer,
+                jobs,
+                overwrite=overwrite,
+                compare=compare,
+                record=not no_provenance,
+                report=batch.report,
+                say=batch.say,
+            ):
+                batch.show(outcome)
+    except KeyboardInterrupt as error:
+        batch.summarise(len(jobs), interrupted=True)
+        raise typer.Exit(130) from error
+    batch.summarise(len(jobs))
+    raise typer.Exit(int(batch.failed))
 
 
 @app.command()
@@ -96,7 +130,8 @@ def models(as_json: Json = False) -> None:
     if as_json:
         typer.echo(json.dumps(cards, indent=2))
         return
-    display.show_cards(cards, defaults=set(DEFAULT_WEIGHTS.values()))
+    defaults = {name for by_scale in DEFAULT_WEIGHTS.values() for name in by_scale.values()}
+    display.show_cards(cards, defaults=defaults)
     for name, system in SYSTEMS.items():
         typer.echo(f"{name}: {', '.join(system.presets)}")
 

@@ -1,6 +1,5 @@
 """What a person sees in the terminal. Results go to standard output, progress and complaints to standard error."""
 
-import json
 import math
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -14,33 +13,11 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from pellucid.evaluation import Row
-    from pellucid.tasks import FileProgress, Job, Outcome
     from pellucid.training import Progress as TrainingProgress
     from pellucid.training import Recipe
 
 _stderr = Console(stderr=True)
 _SECONDS_BETWEEN_LINES = 30.0
-
-
-@contextmanager
-def progress(*, quiet: bool) -> Generator[Callable[["FileProgress"], None]]:
-    """Show how much of all the files is done and the time left."""
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeRemainingColumn(),
-        console=_stderr,
-        transient=True,
-        disable=quiet or not _stderr.is_terminal,
-    )
-    with bar:
-        task = bar.add_task("reading", total=1.0)
-
-        def report(state: "FileProgress") -> None:
-            bar.update(task, completed=state.done, total=state.total, description=state.name)
-
-        yield report
 
 
 @contextmanager
@@ -115,28 +92,6 @@ def show_recipes(recipes: Mapping[str, "Recipe"]) -> None:
         network = type(recipe.network).__name__.removesuffix("Config")
         table.add_row(name, task, network, f"{recipe.steps:,}", f"{largest.batch} × {largest.crop}²")
     Console().print(table)
-
-
-def notes(*, quiet: bool) -> Callable[["Job", str], None]:
-    """Say in a line each what has to change in a file."""
-
-    def say(job: "Job", note: str) -> None:
-        if not quiet:
-            typer.echo(f"{job.source}: {note}", err=True)
-
-    return say
-
-
-def show_outcome(outcome: "Outcome", *, as_json: bool) -> None:
-    """One line for what became of a file."""
-    if as_json:
-        typer.echo(json.dumps(outcome.as_dict()))
-        return
-    if outcome.header is None:
-        typer.echo(f"pellucid: {outcome.error}", err=True)
-    else:
-        size = f"{outcome.header.width} × {outcome.header.height}"
-        typer.echo(f"{outcome.job.target}: {size} restored in {outcome.seconds:.1f} s")
 
 
 def show_facts(facts: dict[str, Any]) -> None:

@@ -1,11 +1,16 @@
 """Settings of our own processes, which a library must not change behind a program's back."""
 
 import ctypes
+import os
 import resource
+import signal
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from glibc's malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # from glibc's malloc.h
 _LARGEST_MMAP_THRESHOLD = 32 * 2**20  # glibc refuses more
 
 
@@ -22,6 +27,7 @@ def keep_freed_memory() -> None:
         return
     mallopt(_M_MMAP_THRESHOLD, 2**30)
     mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+    mallopt(_M_ARENA_MAX, 1)  # or each thread would keep memory of its own
 
 
 def peak_resident_bytes() -> int:
@@ -32,3 +38,34 @@ def peak_resident_bytes() -> int:
         return int(line.split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+@contextmanager
+def second_interrupt_kills() -> Generator[None, None, None]:
+    """Let a second Ctrl-C end the process at once; the first raises KeyboardInterrupt, as always.
+
+    Python acts on signals between its own instructions only, and restoring a tile is a single one that may take a
+    minute. The system's part of a signal's arrival, a byte in a pipe, does not wait.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+
+    def watch() -> None:
+        interrupts = 0
+        while arrived := os.read(reader, 1):
+            interrupts += arrived[0] == signal.SIGINT
+            if interrupts == 1:
+                print("stopping; press Ctrl-C again to stop at once", file=sys.stderr)  # noqa: T201
+            elif interrupts == 2:
+                os._exit(130)
+
+    watcher = Thread(target=watch, daemon=True)
+    before = signal.set_wakeup_fd(writer)
+    watcher.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(writer)
+        watcher.join()
+        os.close(reader)

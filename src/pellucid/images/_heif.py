@@ -1,6 +1,7 @@
 """AVIF through Pillow and imagecodecs, HEIC through pillow-heif where that is installed: one container, two codecs."""
 
 import importlib
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any, BinaryIO
@@ -11,7 +12,8 @@ from PIL import Image, features
 
 from pellucid.errors import PictureError
 from pellucid.images._metadata import grey_profile_lost, normalise, resolution_lost
-from pellucid.images._survey import Decoded, Survey
+from pellucid.images._sheet import Sheet, as_image, gathered
+from pellucid.images._survey import Survey
 from pellucid.images.picture import BitDepth, Metadata, Samples
 
 _AVIF_BRANDS = (b"avif", b"avis")
@@ -74,21 +76,21 @@ def survey_avif(file: BinaryIO) -> Survey:
     )
 
 
-def decode_avif(file: BinaryIO, survey: Survey) -> Decoded:
+def decode_avif(file: BinaryIO, survey: Survey) -> Samples:
     """The samples; raises imagecodecs.AvifError for damaged data."""
     file.seek(0)
     samples = imagecodecs.avif_decode(file.read())
     samples = samples.reshape(survey.height, survey.width, -1)
     if survey.channels == 1 and samples.shape[2] >= 3:
         samples = samples[..., [0, -1] if survey.has_alpha else [0]]
-    return Decoded(samples)
+    return samples
 
 
-def encode_avif(path: Path, samples: Samples, metadata: Metadata, bit_depth: BitDepth) -> list[str]:
-    """Write 8-bit samples `(H, W)` or `(H, W, C)` with the least loss that Pillow offers; returns what was not kept."""
-    del bit_depth  # there is one
+def encode_avif(path: Path, sheet: Sheet, rows: Iterator[Samples]) -> list[str]:
+    """Write 8 bits as a whole, with the least loss that Pillow offers; returns what was not kept."""
+    metadata = sheet.metadata
     icc, lost = _fitting(metadata, "AVIF")
-    Image.fromarray(samples).save(
+    as_image(gathered(sheet, rows)).save(
         path,
         format="AVIF",
         quality=100,
@@ -130,28 +132,26 @@ def survey_heic(file: BinaryIO) -> Survey:
     )
 
 
-def decode_heic(file: BinaryIO, survey: Survey) -> Decoded:
+def decode_heic(file: BinaryIO, survey: Survey) -> Samples:
     """The samples; raises what pillow-heif raises for damaged data."""
     container = _open_heic(file)
     samples = np.asarray(container[container.primary_index])
     if samples.dtype == np.uint16:
         samples = samples >> (16 - survey.bit_depth)  # they come shifted up
-    return Decoded(samples.reshape(survey.height, survey.width, -1))
+    return samples.reshape(survey.height, survey.width, -1)
 
 
-def encode_heic(path: Path, samples: Samples, metadata: Metadata, bit_depth: BitDepth) -> list[str]:
-    """Write samples of 8 or 10 bits, `(H, W)` or `(H, W, C)`, losslessly; returns what could not be kept."""
-    pillow_heif = _pillow_heif()
+def encode_heic(path: Path, sheet: Sheet, rows: Iterator[Samples]) -> list[str]:
+    """Write 8 or 10 bits as a whole, losslessly; returns what could not be kept."""
+    pillow_heif, metadata, samples = _pillow_heif(), sheet.metadata, gathered(sheet, rows)
     icc, lost = _fitting(metadata, "HEIC")
     # It stores no grey with alpha, and no grey without loss: three equal channels, as in WebP.
-    channels = samples.shape[2] if samples.ndim == 3 else 1
-    if channels < 3:
-        planes = samples.reshape(*samples.shape[:2], channels)
-        samples = planes[..., [0, 0, 0, 1][: channels + 2]]
+    if sheet.channels < 3:
+        samples = samples[..., [0, 0, 0, 1][: sheet.channels + 2]]
     mode = "RGBA" if samples.shape[2] == 4 else "RGB"
-    if bit_depth > 8:
-        mode, samples = f"{mode};16", samples * np.uint16(2 ** (16 - bit_depth))
-    image = pillow_heif.from_bytes(mode, (samples.shape[1], samples.shape[0]), np.ascontiguousarray(samples).tobytes())
+    if sheet.bit_depth > 8:
+        mode, samples = f"{mode};16", samples * np.uint16(2 ** (16 - sheet.bit_depth))
+    image = pillow_heif.from_bytes(mode, (sheet.width, sheet.height), np.ascontiguousarray(samples).tobytes())
     image.save(
         path,
         format="HEIF",

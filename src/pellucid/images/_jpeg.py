@@ -1,5 +1,7 @@
 """JPEG through Pillow; CMYK becomes RGB."""
 
+from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -9,14 +11,18 @@ from PIL import Image, JpegImagePlugin
 from pellucid.errors import PictureError
 from pellucid.images._cmyk import about_inks, to_rgb
 from pellucid.images._metadata import normalise
-from pellucid.images._survey import Decoded, Survey
-from pellucid.images.picture import BitDepth, Metadata, Samples
+from pellucid.images._sheet import Sheet, as_image, regrouped
+from pellucid.images._survey import Survey
+from pellucid.images.picture import Metadata, Samples
 
 SIGNATURE = b"\xff\xd8\xff"
 MOST_PIXELS_PER_SIDE = 65500  # libjpeg's limit
 
 _QUALITY = 95
-_SCAN, _MOST_SCANS = b"\xff\xda", 128  # each costs as much time as the whole picture, in a few bytes of the file
+_BLOCK = 8  # pixels per side of what is coded at a time
+_MOST_BLOCKS = 2**16 - 1  # between two restart markers
+_START, _FRAME, _SCAN, _END = b"\xff\xd8", b"\xff\xc0", b"\xff\xda", b"\xff\xd9"
+_MOST_SCANS = 128  # each costs as much time as the whole picture, in a few bytes of the file
 _SEGMENT = 65533  # bytes one JPEG segment holds
 _XMP_HEAD = 29  # bytes of its name before an XMP packet
 _MOST_PROFILE = 255 * (_SEGMENT - 14)  # a profile may span 255 segments
@@ -59,20 +65,49 @@ def survey(file: BinaryIO) -> Survey:
     )
 
 
-def decode(file: BinaryIO, survey: Survey) -> Decoded:
+def decode(file: BinaryIO, survey: Survey) -> Samples:
     """The samples; raises PictureError for endless scans, what Pillow raises for damaged data."""
     file.seek(0)
     if file.read().count(_SCAN) > _MOST_SCANS:
         raise PictureError("it is damaged: no encoder splits a picture into so many scans")
     image = _open(file)
-    samples = to_rgb(image, image.info.get("icc_profile")) if image.mode == "CMYK" else np.asarray(image)
-    return Decoded(samples.reshape(survey.height, survey.width, survey.channels))
+    if image.mode == "CMYK":
+        return to_rgb(image, image.info.get("icc_profile"))
+    # Pillow would copy all pixels twice on their way into an array.
+    samples = np.empty((survey.height, survey.width, survey.channels), np.uint8)
+    for start in range(0, survey.height, survey.stripe_rows):
+        part = image.crop((0, start, survey.width, min(start + survey.stripe_rows, survey.height)))
+        samples[start : start + part.height] = np.asarray(part).reshape(part.height, survey.width, -1)
+    return samples
 
 
-def encode(path: Path, samples: Samples, metadata: Metadata, bit_depth: BitDepth) -> list[str]:
-    """Write 8-bit samples `(H, W)` or `(H, W, 3)` without chroma subsampling; returns what could not be kept."""
-    del bit_depth  # that of the samples
+def encode(path: Path, sheet: Sheet, rows: Iterator[Samples]) -> list[str]:
+    """Write 8 bits without chroma subsampling; returns what could not be kept.
+
+    Stripes are encoded by themselves and joined: in the file a restart marker stands between them, behind which the
+    coding begins anew. The pixels are those of a picture encoded as a whole.
+    """
     lost: list[str] = []
+    across = -(-sheet.width // _BLOCK)
+    blocks_high = max(1, min(_MOST_BLOCKS // across, sheet.stripe_rows // _BLOCK))
+    interval = across * blocks_high if sheet.height > blocks_high * _BLOCK else 0
+    with path.open("wb") as file:
+        for index, stripe in enumerate(regrouped(sheet, rows, blocks_high * _BLOCK)):
+            if index == 0:
+                encoded = _encoded(as_image(stripe), interval, sheet.metadata, lost)
+                height_at, scan_at = _places(encoded)
+                file.write(encoded[:height_at] + sheet.height.to_bytes(2, "big") + encoded[height_at + 2 : scan_at])
+            else:
+                encoded = _encoded(as_image(stripe), interval, Metadata(), lost)
+                _, scan_at = _places(encoded)
+                file.write(bytes((0xFF, 0xD0 + (index - 1) % 8)))
+            file.write(encoded[scan_at : -len(_END)])
+        file.write(_END)
+    return lost
+
+
+def _encoded(image: Image.Image, interval: int, metadata: Metadata, lost: list[str]) -> bytes:
+    """A whole file of this image, with a restart marker between so many blocks."""
 
     def fitting(name: str, data: bytes | None, most: int) -> bytes:
         if data and len(data) > most:
@@ -85,11 +120,13 @@ def encode(path: Path, samples: Samples, metadata: Metadata, bit_depth: BitDepth
         lost.append("JPEG cannot hold this resolution; it is not kept")
         dpi = (0.0, 0.0)
     exif = fitting("EXIF", metadata.exif, _SEGMENT - 6)
-    Image.fromarray(samples).save(
-        path,
+    buffer = BytesIO()
+    image.save(
+        buffer,
         format="JPEG",
         quality=_QUALITY,
         subsampling=0,
+        restart_marker_blocks=interval,
         dpi=dpi,
         icc_profile=fitting("colour profile", metadata.icc, _MOST_PROFILE),
         exif=b"Exif\0\0" + exif if exif else b"",
@@ -97,7 +134,19 @@ def encode(path: Path, samples: Samples, metadata: Metadata, bit_depth: BitDepth
         comment=fitting("comment", metadata.comment, _SEGMENT),
         extra=_iptc_segment(fitting("IPTC", metadata.iptc, _SEGMENT - 64)),
     )
-    return lost
+    return buffer.getvalue()
+
+
+def _places(encoded: bytes) -> tuple[int, int]:
+    """Where a file that we encoded states its height, and where its coded pixels begin."""
+    at, frame_at = len(_START), 0
+    while True:
+        marker, size = encoded[at : at + 2], int.from_bytes(encoded[at + 2 : at + 4], "big")
+        if marker == _FRAME:
+            frame_at = at
+        at += 2 + size
+        if marker == _SCAN:
+            return frame_at + 5, at
 
 
 def _open(file: BinaryIO) -> Image.Image:

@@ -4,33 +4,28 @@ import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import imagecodecs
 import numpy as np
 
 from pellucid.errors import PictureError
 from pellucid.images._metadata import normalise
-from pellucid.images._survey import Decoded, Survey
-from pellucid.images.picture import TEXT_CHUNKS, BitDepth, Metadata, Samples
+from pellucid.images._png_rows import INTERLACED_AT, SIGNATURE, chunks_of, head_of, pack, packed_rows, read_rows
+from pellucid.images._sheet import Sheet, regrouped
+from pellucid.images._survey import Stripes, Survey
+from pellucid.images.picture import TEXT_CHUNKS, Metadata, Samples
 
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
+__all__ = ["SIGNATURE", "decode", "encode", "stripes_of", "survey"]
 
 _CHUNKS_READ = (b"IHDR", b"iCCP", b"eXIf", b"pHYs", b"PLTE")
 _COLOUR_CHUNKS = (b"cICP", b"mDCV", b"cLLI", b"gAMA", b"cHRM", b"sRGB")  # given back as they are, like the texts
 _CHUNKS_KEPT = (*_COLOUR_CHUNKS, *TEXT_CHUNKS)
 _DISGUISED = b"Raw profile type "  # EXIF and others as text, by old programs; an orientation would count twice
-_HEADER_END = len(SIGNATURE) + 25  # after the IHDR chunk
 _XMP_KEYWORD = b"XML:com.adobe.xmp\0"
 _METRES_PER_INCH = 0.0254
 _MOST_METADATA = 2**24  # 16 MiB: far above any real profile, far below what a small compressed chunk can expand to
 _LEVEL = 4  # within 3 % of the size of level 6 in a third of the time
-
-
-class _Chunk(NamedTuple):
-    kind: bytes
-    at: int
-    size: int
 
 
 def survey(file: BinaryIO) -> Survey:
@@ -39,7 +34,7 @@ def survey(file: BinaryIO) -> Survey:
     xmp: bytes | None = None
     kept: list[tuple[bytes, bytes]] = []
     notes: list[str] = []
-    for chunk in _chunks(file):
+    for chunk in chunks_of(file):
         if chunk.kind in (*_CHUNKS_READ, *_CHUNKS_KEPT) and chunk.size < _MOST_METADATA:
             file.seek(chunk.at)
             data = file.read(chunk.size)
@@ -84,66 +79,63 @@ def survey(file: BinaryIO) -> Survey:
     )
 
 
-def decode(file: BinaryIO, survey: Survey) -> Decoded:
+def decode(file: BinaryIO, survey: Survey) -> Samples:
     """The samples, palettes and transparent colours expanded; raises imagecodecs.PngError for damaged data."""
     file.seek(0)
     samples = imagecodecs.png_decode(file.read())
-    samples = samples if samples.ndim == 3 else samples[..., np.newaxis]
-    if survey.channels == 1 and samples.shape[2] >= 3:
-        samples = samples[..., [0, -1] if survey.has_alpha else [0]]  # a palette of greys
-    return Decoded(samples)
+    return _fitting(samples if samples.ndim == 3 else samples[..., np.newaxis], survey)
 
 
-def encode(path: Path, samples: Samples, metadata: Metadata, bit_depth: BitDepth) -> list[str]:
-    """Write samples `(H, W)` or `(H, W, C)` losslessly; returns what could not be kept."""
-    del bit_depth  # that of the samples
+def stripes_of(file: BinaryIO, survey: Survey) -> Stripes | None:
+    """How to decode stripe by stripe; None where rows are interlaced."""
+    file.seek(INTERLACED_AT)
+    if file.read(1) != b"\0":
+        return None
+    return lambda: (_fitting(stripe, survey) for stripe in read_rows(file, survey.stripe_rows))
+
+
+def encode(path: Path, sheet: Sheet, rows: Iterator[Samples]) -> list[str]:
+    """Write losslessly; returns what could not be kept."""
     lost: list[str] = []
-    chunks: list[bytes] = []
-    chunks.extend(_pack(kind, data) for kind, data in metadata.chunks if kind in _COLOUR_CHUNKS)
+    chunks = _described(sheet.metadata, lost)
+    stripes = regrouped(sheet, rows, sheet.stripe_rows)
+    with path.open("wb") as file:
+        file.write(SIGNATURE + pack(b"IHDR", head_of(sheet)))
+        file.writelines(chunks)
+        file.writelines(packed_rows(stripes, _LEVEL))
+        file.write(pack(b"IEND", b""))
+    return lost
+
+
+def _fitting(samples: Samples, survey: Survey) -> Samples:
+    """The same, of palettes of greys one channel."""
+    if survey.channels == 1 and samples.shape[2] >= 3:
+        return samples[..., [0, -1] if survey.has_alpha else [0]]
+    return samples
+
+
+def _described(metadata: Metadata, lost: list[str]) -> list[bytes]:
+    """The chunks between the header and the pixels."""
+    chunks = [pack(kind, data) for kind, data in metadata.chunks if kind in _COLOUR_CHUNKS]
     if metadata.icc:
-        chunks.append(_pack(b"iCCP", b"ICC profile\0\0" + zlib.compress(metadata.icc)))
+        chunks.append(pack(b"iCCP", b"ICC profile\0\0" + zlib.compress(metadata.icc)))
     if metadata.exif:
-        chunks.append(_pack(b"eXIf", metadata.exif))
+        chunks.append(pack(b"eXIf", metadata.exif))
     if metadata.resolution:
         x, y = (round(dpi / _METRES_PER_INCH) for dpi in metadata.resolution)
         if min(x, y) > 0 and max(x, y) < 2**31:
-            chunks.append(_pack(b"pHYs", struct.pack(">IIB", x, y, 1)))
+            chunks.append(pack(b"pHYs", struct.pack(">IIB", x, y, 1)))
         else:
             lost.append("PNG cannot hold this resolution; it is not kept")
     if metadata.xmp:
         # No compression, no language, no translated keyword: as the XMP specification asks.
-        chunks.append(_pack(b"iTXt", _XMP_KEYWORD + b"\0\0\0\0" + metadata.xmp))
-    chunks.extend(_pack(kind, data) for kind, data in metadata.chunks if kind in TEXT_CHUNKS)
-    encoded = memoryview(imagecodecs.png_encode(samples, level=_LEVEL))
-    with path.open("wb") as file:
-        file.write(encoded[:_HEADER_END])
-        file.writelines(chunks)
-        file.write(encoded[_HEADER_END:])
-    return lost
-
-
-def _chunks(file: BinaryIO) -> Iterator[_Chunk]:
-    """Every chunk up to the end mark, skipping over the data; raises PictureError where the file stops before."""
-    end = file.seek(0, 2)
-    at = len(SIGNATURE)
-    while at + 12 <= end:
-        file.seek(at)
-        size, kind = struct.unpack(">I4s", file.read(8))
-        if at + 12 + size > end:
-            break
-        yield _Chunk(kind, at + 8, size)
-        if kind == b"IEND":
-            return
-        at += 12 + size
-    raise PictureError("the PNG data is truncated; get a whole copy of the file")
+        chunks.append(pack(b"iTXt", _XMP_KEYWORD + b"\0\0\0\0" + metadata.xmp))
+    chunks.extend(pack(kind, data) for kind, data in metadata.chunks if kind in TEXT_CHUNKS)
+    return chunks
 
 
 def _is_grey(palette: bytes) -> bool:
     return palette[0::3] == palette[1::3] == palette[2::3]
-
-
-def _pack(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def _inflate(data: bytes) -> bytes:

@@ -1,5 +1,6 @@
 """PBM, PGM and PPM: a few numbers as text and then the samples, so simple that the whole of it stands here."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -7,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pellucid.errors import PictureError
-from pellucid.images._survey import Decoded, Survey
+from pellucid.images._sheet import Sheet, regrouped
+from pellucid.images._survey import Stripes, Survey
 from pellucid.images.picture import BitDepth, Metadata, Samples
 
 SIGNATURES = tuple(b"P%d%c" % (kind, space) for kind in range(1, 7) for space in b" \t\r\n#")
@@ -44,9 +46,10 @@ def survey(file: BinaryIO) -> Survey:
     elif head.top not in _DEPTHS:
         notes.append(f"its values up to {head.top} are widened to {2**head.depth - 1}")
     if head.kind >= 4:
-        if head.raster + _raster_bytes(head) > file.seek(0, 2):
+        end = head.raster + head.height * _row_bytes(head)
+        if end > file.seek(0, 2):
             raise _truncated()
-        file.seek(head.raster + _raster_bytes(head))
+        file.seek(end)
         if file.read(3).strip()[:1] == b"P":
             notes.append("more pictures follow in the file; only the first is kept")
     return Survey(
@@ -62,35 +65,38 @@ def survey(file: BinaryIO) -> Survey:
     )
 
 
-def decode(file: BinaryIO, survey: Survey) -> Decoded:
+def decode(file: BinaryIO, survey: Survey) -> Samples:
     """The samples; raises PictureError where some are missing, or larger than announced."""
     head = _head(file)
+    if head.kind >= 4:
+        return _binary(file, head, survey, 0, head.height)
     file.seek(head.raster)
-    values = _binary(file, head) if head.kind >= 4 else _text(file, head)
-    if head.kind % 3 == 1:
-        values = 1 - values  # 1 is ink
-    if values.max() > head.top:
-        raise PictureError(f"it is damaged: it announces values up to {head.top} and has {values.max()}")
-    top = 2**survey.bit_depth - 1
-    if head.top != top:
-        values = (values.astype(np.uint32) * top + head.top // 2) // head.top
-    return Decoded(values.astype(survey.stored_type, copy=False).reshape(head.height, head.width, head.channels))
+    return _samples(_text(file, head), head, survey)
 
 
-def encode(path: Path, samples: Samples, metadata: Metadata, bit_depth: BitDepth) -> list[str]:
-    """Write samples `(H, W)` as PGM or `(H, W, 3)` as PPM."""
-    del metadata  # there is no place for any
-    kind = 6 if samples.ndim == 3 else 5
+def stripes_of(file: BinaryIO, survey: Survey) -> Stripes | None:
+    """How to decode stripe by stripe; None where the samples are written out as text."""
+    head = _head(file)
+    if head.kind < 4:
+        return None
+    return lambda: _stripes(file, head, survey)
+
+
+def encode(path: Path, sheet: Sheet, rows: Iterator[Samples]) -> list[str]:
+    """Write grey as PGM and colour as PPM."""
     with path.open("wb") as file:
-        file.write(b"P%d\n%d %d\n%d\n" % (kind, samples.shape[1], samples.shape[0], 2**bit_depth - 1))
-        file.write(np.ascontiguousarray(samples, samples.dtype.newbyteorder(">")).data)
+        kind = 6 if sheet.channels == 3 else 5
+        file.write(b"P%d\n%d %d\n%d\n" % (kind, sheet.width, sheet.height, 2**sheet.bit_depth - 1))
+        for stripe in regrouped(sheet, rows, sheet.stripe_rows):
+            file.write(np.ascontiguousarray(stripe, stripe.dtype.newbyteorder(">")).data)
     return []
 
 
-def encode_colour(path: Path, samples: Samples, metadata: Metadata, bit_depth: BitDepth) -> list[str]:
+def encode_colour(path: Path, sheet: Sheet, rows: Iterator[Samples]) -> list[str]:
     """Write a PPM, grey as three equal channels."""
-    colour = samples if samples.ndim == 3 else np.repeat(samples[..., np.newaxis], 3, axis=2)
-    return encode(path, colour, metadata, bit_depth)
+    if sheet.channels == 3:
+        return encode(path, sheet, rows)
+    return encode(path, sheet._replace(channels=3), (np.repeat(stripe, 3, axis=2) for stripe in rows))
 
 
 def _head(file: BinaryIO) -> _Head:
@@ -113,18 +119,39 @@ def _head(file: BinaryIO) -> _Head:
     return _Head(kind, width, height, top, at + 1)
 
 
-def _raster_bytes(head: _Head) -> int:
+def _row_bytes(head: _Head) -> int:
     if head.kind == 4:
-        return -(-head.width // 8) * head.height
-    return head.width * head.height * head.channels * (1 if head.top < 256 else 2)
+        return -(-head.width // 8)
+    return head.width * head.channels * (1 if head.top < 256 else 2)
 
 
-def _binary(file: BinaryIO, head: _Head) -> NDArray[np.unsignedinteger]:
-    data = file.read(_raster_bytes(head))
+def _stripes(file: BinaryIO, head: _Head, survey: Survey) -> Iterator[Samples]:
+    for start in range(0, head.height, survey.stripe_rows):
+        yield _binary(file, head, survey, start, min(survey.stripe_rows, head.height - start))
+
+
+def _binary(file: BinaryIO, head: _Head, survey: Survey, start: int, count: int) -> Samples:
+    """The samples of `count` rows of those stored as bytes."""
+    row_bytes = _row_bytes(head)
+    file.seek(head.raster + start * row_bytes)
+    data = file.read(count * row_bytes)
+    if len(data) < count * row_bytes:
+        raise _truncated()
     if head.kind == 4:
-        rows = np.frombuffer(data, np.uint8).reshape(head.height, -1)
-        return np.unpackbits(rows, axis=1, count=head.width)
-    return np.frombuffer(data, np.uint8 if head.top < 256 else ">u2")
+        return _samples(np.unpackbits(np.frombuffer(data, np.uint8).reshape(count, -1), 1, head.width), head, survey)
+    return _samples(np.frombuffer(data, np.uint8 if head.top < 256 else ">u2"), head, survey)
+
+
+def _samples(values: NDArray[np.unsignedinteger], head: _Head, survey: Survey) -> Samples:
+    """Full rows of values as samples `(h, W, C)`."""
+    if head.kind % 3 == 1:
+        values = 1 - values  # 1 is ink
+    if values.max() > head.top:
+        raise PictureError(f"it is damaged: it announces values up to {head.top} and has {values.max()}")
+    top = 2**survey.bit_depth - 1
+    if head.top != top:
+        values = (values.astype(np.uint32) * top + head.top // 2) // head.top
+    return values.astype(survey.stored_type, copy=False).reshape(-1, head.width, head.channels)
 
 
 def _text(file: BinaryIO, head: _Head) -> NDArray[np.unsignedinteger]:

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
 from pellucid.errors import PictureError
+from pellucid.images._sheet import stripe_rows
 from pellucid.images.picture import BitDepth, Metadata, Numbers, PictureHeader, Sample, Samples, stored_type
+from pellucid.images.provenance import restorations
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,6 +42,11 @@ class Survey:
         return stored_type(self.numbers, self.bit_depth)
 
     @property
+    def stripe_rows(self) -> int:
+        """How many rows make a stripe."""
+        return stripe_rows(self.width, self.channels + self.has_alpha, self.stored_type)
+
+    @property
     def header(self) -> PictureHeader:
         """The same, upright, for the public."""
         lying = self.orientation >= 5
@@ -52,34 +59,45 @@ class Survey:
             has_alpha=self.has_alpha,
             numbers=self.numbers,
             carries=self.metadata.carries,
+            restored_with=restorations(self.metadata.xmp),
             notes=self.notes,
         )
 
 
-@dataclass(frozen=True, eq=False)
-class Decoded:
-    """Samples `(H, W, C)` as stored, alpha last where there is one, and what decoding had to change."""
-
-    samples: Samples
-    notes: tuple[str, ...] = ()
+Stripes = Callable[[], Iterator[Samples]]
 
 
 class Page(NamedTuple):
-    """A picture in a file, and how to decode it."""
+    """A picture in a file, and how to decode it.
+
+    `stripes` gives its samples `(h, W, C)` as stored, from top to bottom, alpha last where there is one. `held` is the
+    memory that this takes, beyond some stripes of usual size, where they are decoded as they are asked for; None where
+    all are decoded at once.
+    """
 
     survey: Survey
-    decode: Callable[[], Decoded]
+    stripes: Stripes
+    held: int | None = None
 
 
 Pages = Callable[[BinaryIO], Iterator[Page]]
 
 
-def only_page(survey: Callable[[BinaryIO], Survey], decode: Callable[[BinaryIO, Survey], Decoded]) -> Pages:
-    """The pages of a format whose files hold one picture each."""
+def only_page(
+    survey: Callable[[BinaryIO], Survey],
+    decode: Callable[[BinaryIO, Survey], Samples],
+    stripes_of: Callable[[BinaryIO, Survey], Stripes | None] = lambda _, __: None,
+) -> Pages:
+    """The pages of a format whose files hold one picture each; `stripes_of` is None for those to decode at once."""
 
     def pages(file: BinaryIO) -> Iterator[Page]:
         found = survey(file)
-        yield Page(found, lambda: decode(file, found))
+
+        def whole() -> Iterator[Samples]:
+            yield decode(file, found)
+
+        stripes = stripes_of(file, found)
+        yield Page(found, stripes or whole, held=0 if stripes else None)
 
     return pages
 

@@ -3,19 +3,17 @@
 import math
 from collections.abc import Iterator
 from functools import partial
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
-import numpy as np
 import tifffile
-from numpy.typing import NDArray
-from PIL import Image
 
 from pellucid.errors import PictureError
-from pellucid.images._cmyk import about_inks, to_rgb
+from pellucid.images._cmyk import about_inks
 from pellucid.images._ifd import read_directory, read_layout
-from pellucid.images._survey import Decoded, Page, Survey
+from pellucid.images._survey import Page, Survey
+from pellucid.images._tiff_rows import bytes_held, palette, profile, stripes
 from pellucid.images._tiff_tags import metadata_of, no_data_of
-from pellucid.images.picture import BitDepth, Numbers, Samples
+from pellucid.images.picture import BitDepth, Numbers
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -59,7 +57,7 @@ def pages(file: BinaryIO) -> Iterator[Page]:
             has_previews = index == 0 and len(kept) < len(tif.pages)
             survey = _survey(file, page, count, has_previews=has_previews)
             for plane in range(slices):
-                yield Page(survey, partial(_decoded, file, page, plane if slices > 1 else None))
+                yield Page(survey, partial(stripes, file, page, plane if slices > 1 else None), bytes_held(page))
 
 
 def _page(tif: tifffile.TiffFile, index: int) -> tifffile.TiffPage:
@@ -94,7 +92,7 @@ def _survey(file: BinaryIO, page: tifffile.TiffPage, count: int, *, has_previews
     shape = (count, page.imagelength, page.imagewidth, kind.channels + kind.has_alpha)
     directory = read_directory(file, layout, page.offset)
     if page.photometric == tifffile.PHOTOMETRIC.SEPARATED:
-        notes += about_inks(_profile(page))
+        notes += about_inks(profile(page))
         directory.fields.pop(_ICC, None)  # it describes inks; the pixels become sRGB
     no_data = no_data_of(directory)
     if no_data is not None:
@@ -132,10 +130,10 @@ def _kind(page: tifffile.TiffPage) -> _Kind:
     elif depth > bits and photometric != tifffile.PHOTOMETRIC.PALETTE:
         notes.append(f"widened from {bits} to {depth} bits per channel")
     if photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
-        palette = _palette(page)
-        grey = palette.shape[1] == 1
+        colours = palette(page)
+        grey = colours.shape[1] == 1
         notes.append(f"converted from a palette to {'grey' if grey else 'RGB'}")
-        depth, stored, channels = 8 if palette.itemsize == 1 else 16, 1, palette.shape[1]
+        depth, stored, channels = 8 if colours.itemsize == 1 else 16, 1, colours.shape[1]
     elif photometric in _GREY:
         stored, channels = 1, 1
     elif photometric == tifffile.PHOTOMETRIC.RGB or (
@@ -158,63 +156,3 @@ def _kind(page: tifffile.TiffPage) -> _Kind:
     if extra and tuple(page.extrasamples) not in ((1,), (2,)):
         notes.append("its last channel is not described; it is taken for transparency")
     return _Kind(numbers, depth, channels, bool(extra), notes)
-
-
-def _decoded(file: BinaryIO, page: tifffile.TiffPage, plane: int | None) -> Decoded:
-    """The samples, black as 0; raises PictureError when pixels are missing, what the codecs raise when damaged."""
-    end = file.seek(0, 2)
-    parts = list(zip(page.dataoffsets, page.databytecounts, strict=True))
-    # tifffile would fill such gaps with black.
-    if len(parts) < math.prod(page.chunked) or not all(at and size and at + size <= end for at, size in parts):
-        raise _truncated()
-    # (planes, depth = 1, height, width, samples), with one plane or one sample.
-    planes: NDArray[Any] = (page.asarray(squeeze=False) if plane is None else _hidden(file, page, plane))[:, 0]
-    samples: NDArray[Any] = planes[0] if len(planes) == 1 else np.moveaxis(planes[..., 0], 0, -1)
-    samples = samples.astype(samples.dtype.newbyteorder("="), copy=False)
-    if samples.dtype == np.float64:
-        with np.errstate(over="ignore"):
-            samples = samples.astype(np.float32)
-    if samples.dtype == np.bool_:
-        samples = samples.astype(np.uint8)
-    if page.photometric == tifffile.PHOTOMETRIC.PALETTE:
-        return Decoded(_palette(page)[samples[..., 0]])
-    if page.photometric == tifffile.PHOTOMETRIC.SEPARATED:
-        return Decoded(to_rgb(Image.fromarray(np.ascontiguousarray(samples), "CMYK"), _profile(page)))
-    top = 2**page.bitspersample - 1
-    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
-        samples = np.concatenate([samples.dtype.type(top) - samples[..., :1], samples[..., 1:]], axis=2)
-    if top < 255:
-        samples = samples.astype(np.uint8) * np.uint8(255 // top)
-    return Decoded(samples)
-
-
-def _hidden(file: BinaryIO, page: tifffile.TiffPage, plane: int) -> Samples:
-    """One of the pictures that stand one after another from where the page's begins."""
-    size = page.nbytes
-    file.seek(page.dataoffsets[0] + plane * size)
-    data = file.read(size)
-    if len(data) < size or page.dtype is None:
-        raise _truncated()
-    return np.frombuffer(data, page.dtype.newbyteorder(page.parent.byteorder)).reshape(page.shaped)
-
-
-def _profile(page: tifffile.TiffPage) -> bytes | None:
-    value = page.iccprofile
-    return bytes(value) if value else None
-
-
-def _palette(page: tifffile.TiffPage) -> Samples:
-    """Colours `(N, 3)`, or `(N, 1)` where all are grey; as 8 bits where none needs more."""
-    colours = page.colormap
-    if colours is None:
-        raise PictureError("the TIFF data is damaged: it has no palette")
-    if (colours == colours[:1]).all():
-        colours = colours[:1]
-    # Writers widen a byte by repeating it or by a zero.
-    if not (colours % 257).any() or not (colours % 256).any():
-        return (colours.T >> 8).astype(np.uint8)
-    return colours.T
-
-
-def _truncated() -> PictureError:
-    return PictureError("the TIFF data is truncated; get a whole copy of the file")

@@ -1,8 +1,12 @@
 """Writing TIFF page by page: pixels through tifffile, descriptions by our own directories."""
 
+import itertools
 import struct
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import tifffile
 
@@ -15,10 +19,18 @@ from pellucid.images._ifd import (
     read_layout,
     read_offset,
 )
+from pellucid.images._sheet import Sheet, gathered, regrouped
 from pellucid.images._tiff_tags import ARRAY_NAMES, byte_order, directory_of, stores_planes_apart
-from pellucid.images.picture import BitDepth, Metadata, Samples
+from pellucid.images.picture import Metadata, Samples
 
 _MOST_CLASSIC = 2**32 - 2**26  # bytes; beyond, offsets need BigTIFF
+_STRIP_BYTES = 2**18
+_LEVEL = 6
+
+
+def takes_whole_pages(metadata: Metadata) -> bool:
+    """Whether a page cannot be written row by row: planes stand apart, or ImageJ's pages one after another."""
+    return metadata.array is not None and (_is_plain(metadata) or stores_planes_apart(metadata))
 
 
 class PagesWriter:
@@ -31,28 +43,44 @@ class PagesWriter:
         self._pages: list[tuple[Metadata, tuple[int, int, int]]] = []
         self._plain = self._planar = False
 
-    def add(self, samples: Samples, metadata: Metadata, bit_depth: BitDepth) -> list[str]:
-        """Write samples `(H, W)` or `(H, W, C)` losslessly as the next page."""
-        del bit_depth  # that of the samples
-        height, width, channels = (*samples.shape, 1)[:3]
+    def add(self, sheet: Sheet, rows: Iterator[Samples]) -> list[str]:
+        """Write the rows of the next page losslessly, as they come."""
+        metadata, shape = sheet.metadata, (sheet.height, sheet.width, sheet.channels)
+        row = sheet.width * sheet.channels * np.dtype(sheet.type).itemsize
         if self._file is None:
-            expected = samples.nbytes * (metadata.array.shape[0] if metadata.array else 1)
+            expected = sheet.height * row * (metadata.array.shape[0] if metadata.array else 1)
             self._layout = Layout(byte_order(metadata).order, big=expected > _MOST_CLASSIC)
-            self._plain = metadata.array is not None and ARRAY_NAMES[0] in metadata.array.names
-            self._planar = channels > 1 and stores_planes_apart(metadata)
+            self._plain = _is_plain(metadata)
+            self._planar = sheet.channels > 1 and stores_planes_apart(metadata)
             self._file = tifffile.TiffWriter(self._path, bigtiff=self._layout.big, byteorder=self._layout.order)
+        height = max(1, _STRIP_BYTES // row)
+        if self._planar:
+            plane = sheet._replace(channels=1)
+            planes = np.moveaxis(gathered(sheet, rows), 2, 0)[..., np.newaxis]
+            strips = itertools.chain.from_iterable(regrouped(plane, iter([samples]), height) for samples in planes)
+        else:
+            strips = regrouped(sheet, rows, height)
+        continued = self._plain and {shape for _, shape in self._pages} == {shape}
+        stored = (sheet.channels, *shape[:2]) if self._planar else shape if sheet.channels > 1 else shape[:2]
+        if continued:  # tifffile takes nothing but an array there
+            data = np.concatenate(list(strips)).reshape(stored)
+        else:
+            data = strips if self._plain else (_packed(samples, self._layout) for samples in strips)
         self._file.write(
-            np.moveaxis(samples, 2, 0) if self._planar else samples,
-            photometric="rgb" if channels >= 3 else "minisblack",
-            planarconfig=("separate" if self._planar else "contig") if channels > 1 else None,
-            extrasamples=("unassalpha",) if channels in (2, 4) else None,
+            data,
+            shape=stored,
+            dtype=sheet.type,
+            rowsperstrip=None if self._plain else height,
+            photometric="rgb" if sheet.channels >= 3 else "minisblack",
+            planarconfig=("separate" if self._planar else "contig") if sheet.channels > 1 else None,
+            extrasamples=("unassalpha",) if sheet.channels in (2, 4) else None,
             compression=None if self._plain else "zlib",
             predictor=not self._plain,
             metadata=None,
             software=False,
-            contiguous=self._plain and {shape for _, shape in self._pages} == {(height, width, channels)},
+            contiguous=continued,
         )
-        self._pages.append((metadata, (height, width, channels)))
+        self._pages.append((metadata, shape))
         return []
 
     def close(self) -> list[str]:
@@ -73,6 +101,20 @@ class PagesWriter:
         """Let go of the file, finished or not."""
         if self._file is not None:
             self._file.close()
+
+
+def _is_plain(metadata: Metadata) -> bool:
+    return metadata.array is not None and ARRAY_NAMES[0] in metadata.array.names
+
+
+def _packed(strip: Samples, layout: Layout) -> bytes:
+    """A strip, coded: differences of neighbours in a row, or of the bytes of floats, and these deflated."""
+    if strip.dtype.kind == "f":
+        coded = imagecodecs.floatpred_encode(np.ascontiguousarray(strip), axis=-2)
+    else:
+        coded = imagecodecs.delta_encode(np.ascontiguousarray(strip), axis=-2)
+        coded = coded.astype(coded.dtype.newbyteorder(layout.order))
+    return zlib.compress(coded.tobytes(), _LEVEL)
 
 
 def _rewrite_directories(path: Path, abouts: list[Directory]) -> None:

@@ -1,16 +1,17 @@
 """WebP: the RIFF container here, pixels by libwebp: decoded through imagecodecs, encoded through Pillow."""
 
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import imagecodecs
-from PIL import Image
 
 from pellucid.errors import PictureError
 from pellucid.images._metadata import grey_profile_lost, normalise, resolution_lost
-from pellucid.images._survey import Decoded, Survey
-from pellucid.images.picture import BitDepth, Metadata, Samples
+from pellucid.images._sheet import Sheet, as_image, gathered
+from pellucid.images._survey import Survey
+from pellucid.images.picture import Samples
 
 MOST_PIXELS_PER_SIDE = 16383
 
@@ -38,21 +39,21 @@ def survey(file: BinaryIO) -> Survey:
     )
 
 
-def decode(file: BinaryIO, survey: Survey) -> Decoded:
+def decode(file: BinaryIO, survey: Survey) -> Samples:
     """The samples; raises imagecodecs.WebpError for damaged data."""
     file.seek(0)
-    return Decoded(imagecodecs.webp_decode(file.read(), hasalpha=survey.has_alpha))
+    return imagecodecs.webp_decode(file.read(), hasalpha=survey.has_alpha)
 
 
-def encode(path: Path, samples: Samples, metadata: Metadata, bit_depth: BitDepth) -> list[str]:
-    """Write 8-bit samples `(H, W)` or `(H, W, C)` losslessly; returns what could not be kept."""
-    del bit_depth  # that of the samples
+def encode(path: Path, sheet: Sheet, rows: Iterator[Samples]) -> list[str]:
+    """Write losslessly, as a whole; returns what could not be kept."""
+    metadata = sheet.metadata
     lost = resolution_lost(metadata, "WebP")
     icc = metadata.icc
     if icc and icc[16:20] == b"GRAY":
         lost.append(grey_profile_lost("WebP"))
         icc = None
-    Image.fromarray(samples).save(
+    as_image(gathered(sheet, rows)).save(
         path,
         format="WEBP",
         lossless=True,

@@ -87,7 +87,8 @@ class Metadata:
 class PictureHeader:
     """What a picture file announces before its pixels are decoded; width and height are upright.
 
-    `carries` names its metadata; `notes` say what reading will change. Of several pages it describes the largest.
+    `carries` names its metadata, `restored_with` says what pellucid did to it before, `notes` what reading will change;
+    `bytes_held` is the memory that going through its rows takes. Of several pages it describes the largest.
     """
 
     format: str
@@ -98,7 +99,9 @@ class PictureHeader:
     has_alpha: bool
     numbers: Numbers = "unsigned"
     pages: int = 1
+    bytes_held: int = 0
     carries: tuple[str, ...] = ()
+    restored_with: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 

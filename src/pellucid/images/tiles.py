@@ -5,11 +5,12 @@ Where two tiles agree the result is theirs to the last bit, because they are joi
 """
 
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+_MOST_ROWS, _MOST_VALUES = 64, 2**19  # finished rows handed on at a time
 
 
 class TilePlan(NamedTuple):
@@ -19,78 +20,98 @@ class TilePlan(NamedTuple):
     columns: list[slice]
 
 
-def plan_tiles(height: int, width: int, *, tile: int, overlap: int, multiple: int) -> TilePlan:
+def plan_tiles(height: int, width: int, *, tile: tuple[int, int], overlap: int, multiple: int) -> TilePlan:
     """Lay equal tiles over a picture.
+
+    As few as cover it, spread evenly: they are all of one size, but for the last of each axis, which ends with the
+    picture, where that is no multiple.
 
     Args:
         height, width: of the picture, in pixels.
-        tile: longest side of a tile; a multiple of `multiple`, at least 4 · overlap.
+        tile: largest height and width of a tile, multiples of `multiple`; each at least 4 · overlap, or as long as
+            the picture.
         overlap: least overlap of neighbours; a multiple of `multiple`.
         multiple: tiles start at multiples of this, so that networks which pad to it see the same grid everywhere.
 
     Raises:
         ValueError: the numbers do not satisfy these conditions.
     """
-    if min(height, width, multiple, tile) < 1 or overlap < 0 or tile % multiple or overlap % multiple:
+    axes = list(zip((height, width), tile, strict=True))
+    if min(height, width, multiple, *tile) < 1 or overlap < 0 or any(n % multiple for n in (*tile, overlap)):
         raise ValueError(f"tile {tile} and overlap {overlap} must be multiples of {multiple}")
-    if tile < 4 * overlap:
-        raise ValueError(f"tile {tile} must be at least four times the overlap {overlap}")
-    return TilePlan(*(_plan_axis(length, tile, overlap, multiple) for length in (height, width)))
+    if any(side < min(length, 4 * overlap) for length, side in axes):
+        raise ValueError(f"tile {tile} must be at least four times the overlap {overlap}, or as long as the picture")
+    return TilePlan(*(_plan_axis(length, side, overlap, multiple) for length, side in axes))
 
 
-def _plan_axis(length: int, tile: int, overlap: int, multiple: int) -> list[slice]:
-    """Spread as few tiles as cover the axis evenly; the last reaches to the end."""
-    units, longest, shared = -(-length // multiple), tile // multiple, overlap // multiple
-    if units <= longest:
-        return [slice(0, length)]
-    count = -(-(units - shared) // (longest - shared))
-    side = -(-(units + (count - 1) * shared) // count)
-    starts = [i * (units - side) // (count - 1) for i in range(count)]
-    return [slice(start * multiple, min((start + side) * multiple, length)) for start in starts]
+def even_tiles(length: int, longest: int, overlap: int, multiple: int) -> tuple[int, int]:
+    """How many tiles of at most `longest` pixels cover an axis, and the side that suffices for as many.
+
+    Takes what `plan_tiles` takes; the side is a multiple of `multiple`.
+    """
+    units, most, shared = -(-length // multiple), longest // multiple, overlap // multiple
+    if units <= most:
+        return 1, units * multiple
+    count = -(-(units - shared) // (most - shared))
+    return count, -(-(units + (count - 1) * shared) // count) * multiple
+
+
+def _plan_axis(length: int, longest: int, overlap: int, multiple: int) -> list[slice]:
+    """Spread the tiles of an axis evenly; the last reaches to the end."""
+    count, side = even_tiles(length, longest, overlap, multiple)
+    room = -(-length // multiple) - side // multiple
+    starts = [i * room // max(count - 1, 1) * multiple for i in range(count)]
+    return [slice(start, min(start + side, length)) for start in starts]
 
 
 def process_tiles(
-    plan: TilePlan, process: Callable[[slice, slice], NDArray[np.float32]]
+    plan: TilePlan, process: Callable[[slice, slice], NDArray[np.float32]], scale: int = 1
 ) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-    """Process every tile and yield finished rows of the joined picture from top to bottom.
+    """Process every tile, row by row and from left to right, and yield finished rows of the joined picture.
+
+    Tiles of the first row are asked for before anything is yielded, those of the next when its rows are.
+
+    Memory while `process` runs: full rows of the result, in float32, as many as a tile and an overlap of the result
+    have, and those last yielded where they are kept. The tile that `process` returned last is let go before.
 
     Args:
         plan: from `plan_tiles`.
-        process: returns tile (rows, columns) as a (rows, columns, C) array.
+        process: returns tile (rows, columns) as a (scale · rows, scale · columns, C) array, which is not changed.
+        scale: by how much `process` enlarges.
 
     Yields:
-        The rows finished and their values, (rows, W, C). No more than one row of tiles is held at a time.
+        The rows finished, a few at a time, and their values, (rows, scale · W, C), from top to bottom.
     """
-    unfinished: NDArray[np.float32] | None = None
+    width = scale * plan.columns[-1].stop
     ends = [rows.start for rows in plan.rows[1:]] + [plan.rows[-1].stop]
+    band = above = np.empty((0, 0, 0), np.float32)
     for rows, end in zip(plan.rows, ends, strict=True):
-        band = _joined_columns(plan.columns, [process(rows, columns) for columns in plan.columns])
-        if unfinished is not None:
-            shared = len(unfinished)
-            band[:shared] = _faded(unfinished, band[:shared], axis=0)
-        yield slice(rows.start, end), band[: end - rows.start]
-        unfinished = band[end - rows.start :].copy()
+        height, finished, reached = scale * (rows.stop - rows.start), scale * (end - rows.start), 0
+        for columns in plan.columns:
+            tile = process(rows, columns)
+            if not band.size:
+                band = np.empty((height, width, tile.shape[2]), np.float32)
+                above = band[:0]
+            start, stop = scale * columns.start, scale * columns.stop
+            left = band[:height, start:reached].copy()
+            band[:height, start:stop] = tile
+            _fade_in(band[:height, start:reached], left, axis=1)
+            reached = stop
+            del tile, left  # before the next tile is worked on
+        _fade_in(band[: len(above)], above, axis=0)
+        above = band[finished:height].copy()
+        step = max(1, min(_MOST_ROWS, _MOST_VALUES // (width * band.shape[2])))
+        for first in range(0, finished, step):
+            part = slice(first, min(first + step, finished))
+            yield slice(scale * rows.start + part.start, scale * rows.start + part.stop), band[part].copy()
 
 
-def _joined_columns(columns: list[slice], tiles: list[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Join tiles that lie side by side into one band of full width."""
-    if len(tiles) == 1:
-        return tiles[0]
-    height, _, channels = tiles[0].shape
-    band = np.empty((height, columns[-1].stop, channels), np.float32)
-    band[:, columns[0]] = tiles[0]
-    for (left, right), tile in zip(pairwise(columns), tiles[1:], strict=True):
-        shared = left.stop - right.start
-        seam = slice(right.start, left.stop)
-        band[:, seam] = _faded(band[:, seam], tile[:, :shared], axis=1)
-        band[:, left.stop : right.stop] = tile[:, shared:]
-    return band
-
-
-def _faded(first: NDArray[np.float32], second: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
-    """Fade from one array to another along an axis; both have the shape of the overlap."""
+def _fade_in(second: NDArray[np.float32], first: NDArray[np.float32], axis: int) -> None:
+    """Fade from one array to another along an axis, in the place of the second; both have the shape of the overlap."""
     weights = fade_weights(first.shape[axis]).reshape([-1 if i == axis else 1 for i in range(first.ndim)])
-    return (first + weights * (second - first)).astype(np.float32, copy=False)
+    second -= first
+    second *= weights
+    second += first
 
 
 def fade_weights(overlap: int) -> NDArray[np.float32]:

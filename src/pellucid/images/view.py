@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 from pellucid.images.picture import Picture, scaled
 from pellucid.images.transparency import bleed
 
-_ROWS = 64  # worked on at a time, so that no more than these are there in several versions
-
 
 def tile_of(picture: Picture, rows: slice, columns: slice) -> NDArray[np.float32]:
     """A tile `(rows, columns, C)` as a network is to see it, finite wherever the picture shows anything.
@@ -25,37 +23,28 @@ def tile_of(picture: Picture, rows: slice, columns: slice) -> NDArray[np.float32
     return bleed(tile, weight) if weight.any() else np.zeros_like(tile)
 
 
-def change_rows(
-    picture: Picture, rows: slice, answer: NDArray[np.float32], strength: float, out: NDArray[np.float32]
-) -> None:
-    """Write full rows of the picture into `out`, with a share of the network's change, within its span, on its scale.
+def changed(picture: Picture, answer: NDArray[np.float32], strength: float) -> NDArray[np.float32]:
+    """The pixels of a picture with a share of the network's change, within its span, on its scale.
 
-    Pixels that show nothing (transparent, no data, not numbers) come back as they were, and so does what lies beyond
-    the span but for being drawn towards it.
+    Those that show nothing (transparent, no data, not numbers) come back as they were, and so does what lies beyond the
+    span but for being drawn towards it.
     """
-    for start in range(rows.start, rows.stop, _ROWS):
-        block = slice(start, min(start + _ROWS, rows.stop))
-        part = slice(block.start - rows.start, block.stop - rows.start)
-        out[part] = _changed(picture, block, answer[part], strength)
-
-
-def count_not_numbers(picture: Picture) -> int:
-    """How many pixels hold a value that is infinite or not a number."""
-    return picture.height * picture.width - int(np.isfinite(picture.pixels).all(axis=2).sum())
-
-
-def _changed(picture: Picture, rows: slice, answer: NDArray[np.float32], strength: float) -> NDArray[np.float32]:
-    source, (low, high) = picture.pixels[rows], picture.span
+    source, (low, high) = picture.pixels, picture.span
     with np.errstate(invalid="ignore"):  # of what shows nothing
         change = np.float32(strength) * (answer - scaled(source, picture.span))
         if picture.span != (0.0, 1.0):
             change = change.astype(np.float64) * (high - low)
         result = (source + change).astype(np.float32)
         np.clip(result, np.minimum(source, np.float32(low)), np.maximum(source, np.float32(high)), out=result)
-    weight = weight_of(picture, rows, slice(None))
+    weight = weight_of(picture, slice(None), slice(None))
     if weight is not None:
         np.copyto(result, source, where=(weight <= 0)[..., np.newaxis])
     return result
+
+
+def count_not_numbers(picture: Picture) -> int:
+    """How many pixels hold a value that is infinite or not a number."""
+    return picture.height * picture.width - int(np.isfinite(picture.pixels).all(axis=2).sum())
 
 
 def weight_of(picture: Picture, rows: slice, columns: slice) -> NDArray[np.float32] | None:

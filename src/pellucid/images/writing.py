@@ -1,7 +1,7 @@
 """Writing pictures: whole or not at all, with what the format can hold, and a sentence for each thing it cannot."""
 
 import itertools
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -13,10 +13,10 @@ import numpy as np
 from pellucid.errors import PictureError
 from pellucid.files import atomic_path
 from pellucid.images import _bmp, _heif, _jpeg, _png, _pnm, _tiff_writing, _webp
+from pellucid.images._sheet import Sheet
 from pellucid.images._tiff_tags import ARRAY_NAMES
 from pellucid.images.picture import (
     BitDepth,
-    Metadata,
     Picture,
     PictureHeader,
     Samples,
@@ -24,13 +24,17 @@ from pellucid.images.picture import (
     stored_type,
     to_samples,
 )
+from pellucid.images.stream import PictureStream
 from pellucid.images.view import count_not_numbers
+from pellucid.pipelines import fed
+
+_STRIPES_AHEAD = 4  # rows that wait for being encoded
 
 
 class _Writer(Protocol):
     """Takes the pages of one file; the first two give back what could not be kept, the last lets go of the file."""
 
-    def add(self, samples: Samples, metadata: Metadata, bit_depth: BitDepth) -> list[str]: ...
+    def add(self, sheet: Sheet, rows: Iterator[Samples]) -> list[str]: ...
 
     def close(self) -> list[str]: ...
 
@@ -40,13 +44,13 @@ class _Writer(Protocol):
 class _OnePage:
     """The writer of a format whose files hold one picture."""
 
-    def __init__(self, encode: Callable[[Path, Samples, Metadata, BitDepth], list[str]], path: Path) -> None:
+    def __init__(self, encode: Callable[[Path, Sheet, Iterator[Samples]], list[str]], path: Path) -> None:
         self._encode, self._path = encode, path
 
-    def add(self, samples: Samples, metadata: Metadata, bit_depth: BitDepth) -> list[str]:
+    def add(self, sheet: Sheet, rows: Iterator[Samples]) -> list[str]:
         if self._path.stat().st_size:
             raise PictureError("its format holds one picture; several pages need .tif")
-        return self._encode(self._path, samples, metadata, bit_depth)
+        return self._encode(self._path, sheet, rows)
 
     def close(self) -> list[str]:
         return []
@@ -57,9 +61,13 @@ class _OnePage:
 
 @dataclass(frozen=True, kw_only=True)
 class _Format:
-    """How to write a format and what it can hold; `loses` are names from `Metadata.carries`."""
+    """How to write a format and what it can hold; `loses` are names from `Metadata.carries`.
+
+    One that `streams` is written row by row; the others take the picture whole.
+    """
 
     writer: Callable[[Path], _Writer]
+    streams: bool = False
     depths: tuple[BitDepth, ...] = (8,)
     any_numbers: bool = False
     holds_alpha: bool = False
@@ -91,10 +99,18 @@ _ALL: Final = _PROFILE_AND_TEXTS | {"resolution"}
 _OF_ONE_FORMAT: Final = {"JPEG": {"comment"}, "PNG": {"texts", "colour description"}, "TIFF": set(ARRAY_NAMES)}
 _FORMATS: Final = {
     "PNG": _Format(
-        writer=partial(_OnePage, _png.encode), depths=(8, 16), holds_alpha=True, loses=frozenset({"IPTC data"})
+        writer=partial(_OnePage, _png.encode),
+        streams=True,
+        depths=(8, 16),
+        holds_alpha=True,
+        loses=frozenset({"IPTC data"}),
     ),
-    "TIFF": _Format(writer=_tiff_writing.PagesWriter, depths=(8, 16, 32), any_numbers=True, holds_alpha=True),
-    "JPEG": _Format(writer=partial(_OnePage, _jpeg.encode), most_pixels_per_side=_jpeg.MOST_PIXELS_PER_SIDE),
+    "TIFF": _Format(
+        writer=_tiff_writing.PagesWriter, streams=True, depths=(8, 16, 32), any_numbers=True, holds_alpha=True
+    ),
+    "JPEG": _Format(
+        writer=partial(_OnePage, _jpeg.encode), streams=True, most_pixels_per_side=_jpeg.MOST_PIXELS_PER_SIDE
+    ),
     "WEBP": _Format(
         writer=partial(_OnePage, _webp.encode),
         holds_alpha=True,
@@ -102,10 +118,15 @@ _FORMATS: Final = {
         loses=frozenset({"IPTC data"}),
     ),
     "BMP": _Format(
-        writer=partial(_OnePage, _bmp.encode), most_pixels_per_side=_bmp.MOST_PIXELS_PER_SIDE, loses=_PROFILE_AND_TEXTS
+        writer=partial(_OnePage, _bmp.encode),
+        streams=True,
+        most_pixels_per_side=_bmp.MOST_PIXELS_PER_SIDE,
+        loses=_PROFILE_AND_TEXTS,
     ),
-    "PPM": _Format(writer=partial(_OnePage, _pnm.encode_colour), depths=(8, 10, 12, 16), loses=_ALL),
-    "PGM": _Format(writer=partial(_OnePage, _pnm.encode), depths=(8, 10, 12, 16), holds_colour=False, loses=_ALL),
+    "PPM": _Format(writer=partial(_OnePage, _pnm.encode_colour), streams=True, depths=(8, 10, 12, 16), loses=_ALL),
+    "PGM": _Format(
+        writer=partial(_OnePage, _pnm.encode), streams=True, depths=(8, 10, 12, 16), holds_colour=False, loses=_ALL
+    ),
     "AVIF": _Format(
         writer=partial(_OnePage, _heif.encode_avif),
         holds_alpha=True,
@@ -121,11 +142,11 @@ _FORMATS: Final = {
         loses=frozenset({"IPTC data"}),
         why_not=_heif.why_no_heic,
     ),
-    "PNM": _Format(writer=partial(_OnePage, _pnm.encode), depths=(8, 10, 12, 16), loses=_ALL),
+    "PNM": _Format(writer=partial(_OnePage, _pnm.encode), streams=True, depths=(8, 10, 12, 16), loses=_ALL),
 }
 
 
-def unsupported(picture: Picture | PictureHeader, suffix: str) -> tuple[str, ...]:
+def unsupported(picture: Picture | PictureStream | PictureHeader, suffix: str) -> tuple[str, ...]:
     """What of the picture a file with this `suffix` (".jpg") cannot hold, a sentence each, to show before work starts.
 
     Raises PictureError where it could not be written at all: an unknown suffix, too many pixels per side, several
@@ -147,7 +168,7 @@ def unsupported(picture: Picture | PictureHeader, suffix: str) -> tuple[str, ...
     if isinstance(picture, PictureHeader):
         if picture.pages > 1 and name != "TIFF":
             raise PictureError(f"{name} holds one picture; this file has {picture.pages} pages; use .tif")
-    elif picture.numbers == "float" and not form.any_numbers and count_not_numbers(picture):
+    elif not form.any_numbers and _not_numbers(picture):
         raise PictureError(f"{name} holds no values that are not numbers (NaN or infinite); use .tif")
     sentences: list[str] = []
     if picture.numbers != "unsigned" and not form.any_numbers:
@@ -164,6 +185,25 @@ def unsupported(picture: Picture | PictureHeader, suffix: str) -> tuple[str, ...
     return tuple(sentences)
 
 
+def bytes_to_write(picture: PictureStream | PictureHeader, suffix: str) -> int:
+    """Memory that writing a page in the format of a suffix takes besides its rows: nothing where it is done by rows."""
+    form = _FORMATS[FORMATS[suffix.lower()]]
+    whole_pages = isinstance(picture, PictureStream) and _tiff_writing.takes_whole_pages(picture.metadata)
+    if form.streams and not (whole_pages and form.any_numbers):
+        return 0
+    coded = 2  # the encoder's own copy, which is seldom as large
+    channels = picture.channels + (picture.has_alpha and form.holds_alpha)
+    return coded * picture.width * picture.height * channels * -(-min(picture.bit_depth, form.depths[-1]) // 8)
+
+
+def most_xmp(suffix: str) -> int:
+    """How many bytes of XMP data a file with this `suffix` (".jpg") can hold; 0 where it has no place for any."""
+    name = FORMATS[suffix.lower()]
+    if "XMP data" in _FORMATS[name].loses:
+        return 0
+    return 65502 if name == "JPEG" else 2**24 - 2**8  # as its specification says; what our own PNG reader believes
+
+
 def write_picture(picture: Picture, path: str | Path, *, overwrite: bool = False) -> tuple[str, ...]:
     """Write in the format of the suffix of `path`, atomically; returns a sentence for each thing that was not kept.
 
@@ -173,26 +213,34 @@ def write_picture(picture: Picture, path: str | Path, *, overwrite: bool = False
     return write_pages([picture], path, overwrite=overwrite)
 
 
-def write_pages(pages: Iterable[Picture], path: str | Path, *, overwrite: bool = False) -> tuple[str, ...]:
-    """Write pictures as the pages of one file, each as soon as it comes; several need TIFF. Otherwise `write_picture`.
+def write_pages(
+    pages: Iterable[Picture | PictureStream],
+    path: str | Path,
+    *,
+    overwrite: bool = False,
+    before_move: Callable[[Path], None] = lambda _: None,
+) -> tuple[str, ...]:
+    """Write pictures as the pages of one file, each as it comes; several need TIFF. Otherwise like `write_picture`.
 
-    What goes wrong in making the pages passes through as it is.
+    The rows of streams are made in this thread while earlier ones are encoded in another. `before_move` is called with
+    the whole temporary file before it moves into place. What goes wrong in making pages and rows, and in `before_move`,
+    passes through as it is.
     """
-    path, following = Path(path), iter(pages)
+    path, following = Path(path), (PictureStream.of(page) if isinstance(page, Picture) else page for page in pages)
     first = next(following, None)
     with _sentences(path):
         if first is None:
             raise PictureError("there is no page to write")
         lost = list(unsupported(first, path.suffix))
         form = _FORMATS[FORMATS[path.suffix.lower()]]
-    with atomic_path(path, overwrite=overwrite) as temporary:
+    with atomic_path(path, overwrite=overwrite, before_move=before_move) as temporary:
         with _sentences(path):
             writer = form.writer(temporary)
         try:
-            for picture in itertools.chain([first], following):
+            for page in itertools.chain([first], following):
                 with _sentences(path):
-                    lost += unsupported(picture, path.suffix)
-                    lost += writer.add(*_encodable(picture, form))
+                    lost += unsupported(page, path.suffix)
+                lost += fed(partial(_add, path, writer, page, form), page.stripes(), _STRIPES_AHEAD)
             with _sentences(path):
                 lost += writer.close()
         finally:
@@ -213,18 +261,42 @@ def _sentences(path: Path) -> Generator[None, None, None]:
         raise PictureError(f"{path}: encoding it needs more memory than there is") from error
 
 
-def _encodable(picture: Picture, form: _Format) -> tuple[Samples, Metadata, BitDepth]:
-    """Samples as the format holds them, `(H, W)` for plain grey, else `(H, W, C)` with alpha last."""
-    pixels, numbers, bit_depth = picture.pixels, picture.numbers, picture.bit_depth
-    if numbers != "unsigned" and not form.any_numbers:
-        pixels, numbers, bit_depth = scaled(pixels, picture.span), "unsigned", form.depths[-1]
-    elif bit_depth > form.depths[-1]:
-        pixels, bit_depth = scaled(pixels, picture.span), form.depths[-1]
+def _add(path: Path, writer: _Writer, page: PictureStream, form: _Format, stripes: Iterator[Picture]) -> list[str]:
+    with _sentences(path):
+        return writer.add(*_encodable(page, stripes, form))
+
+
+def _encodable(picture: PictureStream, stripes: Iterator[Picture], form: _Format) -> tuple[Sheet, Iterator[Samples]]:
+    """The picture as the format holds it, alpha last."""
+    numbers, bit_depth = picture.numbers, picture.bit_depth
+    as_seen = bit_depth > form.depths[-1] or (numbers != "unsigned" and not form.any_numbers)
+    if as_seen:
+        bit_depth = form.depths[-1]
+        numbers = numbers if form.any_numbers else "unsigned"
     held: BitDepth = next(depth for depth in form.depths if depth >= bit_depth)
-    alpha = picture.alpha if form.holds_alpha else None
-    shape = (picture.height, picture.width, picture.channels + (alpha is not None))
-    samples: Samples = np.empty(shape, stored_type(numbers, held))
-    to_samples(pixels, numbers, held, out=samples[..., : picture.channels])
-    if alpha is not None:
-        to_samples(alpha, numbers, held, out=samples[..., -1])
-    return samples if shape[2] > 1 else samples[..., 0], picture.metadata, held
+    has_alpha = picture.has_alpha and form.holds_alpha
+    sheet = Sheet(
+        height=picture.height,
+        width=picture.width,
+        channels=picture.channels + has_alpha,
+        type=stored_type(numbers, held),
+        bit_depth=held,
+        metadata=picture.metadata,
+    )
+
+    def converted(stripe: Picture) -> Samples:
+        samples: Samples = np.empty((stripe.height, sheet.width, sheet.channels), sheet.type)
+        pixels = scaled(stripe.pixels, stripe.span) if as_seen else stripe.pixels
+        to_samples(pixels, numbers, held, out=samples[..., : picture.channels])
+        if has_alpha and stripe.alpha is not None:
+            to_samples(stripe.alpha, numbers, held, out=samples[..., -1])
+        return samples
+
+    return sheet, map(converted, stripes)
+
+
+def _not_numbers(picture: Picture | PictureStream | PictureHeader) -> int:
+    """How many pixels are not numbers, where that is known."""
+    if isinstance(picture, PictureStream):
+        return picture.not_numbers
+    return count_not_numbers(picture) if isinstance(picture, Picture) and picture.numbers == "float" else 0

@@ -1,6 +1,8 @@
 """What a person asks for."""
 
-from pellucid.tasks.batch import FileProgress, Job, Outcome, plan_jobs, restore_files
+from pellucid.tasks.batch import FileProgress, Outcome, restore_files
+from pellucid.tasks.inputs import Skipped
+from pellucid.tasks.plan import Job, plan_jobs
 from pellucid.tasks.restore import RestoreOptions, Restorer, restore
 from pellucid.tasks.weights import DEFAULT_WEIGHTS, bundled_weights, default_weights, find_weights, read_card
 
@@ -11,6 +13,7 @@ __all__ = [
     "Outcome",
     "RestoreOptions",
     "Restorer",
+    "Skipped",
     "bundled_weights",
     "default_weights",
     "find_weights",

@@ -14,7 +14,8 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
-from pellucid.images import Picture
+from pellucid.images import PictureStream
+from pellucid.images.stream import Window
 from pellucid.images.view import tile_of, weight_of
 
 _PERIOD = 256  # pixels after which the pattern repeats; equal places of neighbouring tiles must get the same
@@ -23,19 +24,20 @@ _MOST = 0.25  # beyond what any network learns, it is a pattern and no noise, as
 _NORM = 6 * 0.6745  # of the filter below; and the median of |x| where x is Gaussian with σ = 1
 
 
-def noise_level(picture: Picture) -> float:
+def noise_level(picture: PictureStream) -> float:
     """The standard deviation of white noise in a grey picture, as the network sees it; 0 where there is none.
 
     The median of |second difference along both axes| (after Immerkær, 1996): it sees noise in smooth places, and edges
     and texture are outliers to it. What is far too strong for noise counts as none.
     """
     found: list[NDArray[np.float32]] = []
+    window = Window(picture)
     columns = slice(0, min(picture.width, _MOST_COLUMNS))
     for start in np.linspace(0, max(0, picture.height - _ROWS), _STRIPES).astype(int):
-        rows = slice(int(start), min(int(start) + _ROWS, picture.height))
-        tile = tile_of(picture, rows, columns)[..., 0]
+        band = window.rows(slice(int(start), min(int(start) + _ROWS, picture.height)))
+        tile = tile_of(band, slice(None), columns)[..., 0]
         values = np.abs(np.diff(np.diff(tile, 2, axis=0), 2, axis=1))
-        weight = weight_of(picture, rows, columns)
+        weight = weight_of(band, slice(None), columns)
         found.append(values.ravel() if weight is None else values[weight[1:-1, 1:-1] > 0])
     values = np.concatenate(found)
     level = float(np.median(values)) / _NORM if values.size else 0.0

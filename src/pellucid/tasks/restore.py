@@ -1,24 +1,36 @@
 """Restoring a picture: the function behind `pellucid restore`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias, TypedDict
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pellucid import checkpoints
-from pellucid.errors import PellucidError, UsageError
-from pellucid.images import Picture, PictureHeader, read_header, read_picture
+from pellucid import __version__, checkpoints
+from pellucid.checkpoints import Described, Restoration
+from pellucid.errors import UsageError
+from pellucid.images import Picture, PictureHeader, PictureStream, open_picture
+from pellucid.images.preparing import demosaiced, enlarged, enlarged_rows
+from pellucid.images.stream import Window, rows_of
 from pellucid.images.tiles import plan_tiles, process_tiles
-from pellucid.images.view import change_rows, tile_of
+from pellucid.images.view import changed, tile_of
+from pellucid.pipelines import ahead
 from pellucid.tasks.grey import as_colour, noise_level
-from pellucid.tasks.memory import default_memory, parse_memory, plan_tile
+from pellucid.tasks.ledger import sha256_of
+from pellucid.tasks.memory import TileShape, default_memory, parse_memory, plan_tile
+from pellucid.tasks.provenance import provenance
+from pellucid.tasks.runner import Runner
 from pellucid.tasks.weights import default_weights, find_weights
 
 Report: TypeAlias = Callable[[float], None]
+Watch: TypeAlias = Callable[[Picture, Picture], None]
+
+_STRIPES_AHEAD = 8  # of the source, read while the network is at work
+_CONTEXT = 4  # rows that an enlarged one depends on, and more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +38,8 @@ class RestoreOptions:
     """What a person may ask for.
 
     Attributes:
-        task: "denoise".
+        task: one of `DEFAULT_WEIGHTS`; None for what the weights are for, or "denoise".
+        scale: by how much super-resolution enlarges; None for what the weights are for, or the task's first.
         weights: the name of bundled weights, or a weight file; None for the task's default.
         strength: how much of the change to apply, 0 (the input) to 1 (the network's output).
         memory: bytes to stay within, or text such as "2GiB"; None for half of what is free.
@@ -34,12 +47,32 @@ class RestoreOptions:
         dtype: "float32", "bfloat16" or "float16"; "auto" is bfloat16 on CUDA and float32 elsewhere.
     """
 
-    task: str = "denoise"
+    task: str | None = None
+    scale: int | None = None
     weights: str | Path | None = None
     strength: float = 1.0
     memory: int | str | None = None
     device: str = "auto"
     dtype: str = "auto"
+
+
+class Settings(TypedDict):
+    """What decides a result besides the picture, as plain values."""
+
+    task: str
+    scale: int
+    weights: str
+    strength: float
+    dtype: str
+    version: str
+
+
+class ResultSize(NamedTuple):
+    """Of a restored picture, in pixels."""
+
+    width: int
+    height: int
+    channels: int
 
 
 class Restorer:
@@ -54,28 +87,54 @@ class Restorer:
         if not 0 <= options.strength <= 1:
             raise UsageError(f"the strength must be between 0 and 1, not {options.strength}")
         self.options = options
-        default = default_weights(options.task)
+        default = default_weights(options.task) if options.weights else default_weights(options.task, options.scale)
         self.weights = find_weights(options.weights or default)
         memory = options.memory if options.memory is not None else default_memory()
         self.memory = parse_memory(memory) if isinstance(memory, str) else memory
-        self._device = _choose_device(options.device)
-        self._dtype = _choose_dtype(options.dtype, self._device)
+        device = _choose_device(options.device)
+        self.dtype = _choose_dtype(options.dtype, device)
         described = checkpoints.describe(self.weights)
         kind = checkpoints.SYSTEMS[described.system].restoration(described.config)
         if kind is None:
             title = checkpoints.SYSTEMS[described.system].title
-            raise UsageError(f"{self.weights} holds {title}, which does not restore a picture at its own size")
+            raise UsageError(f"{self.weights} holds {title}, which does not restore pictures")
         self._kind = kind
-        self._network = checkpoints.build(described).to(self._device)
-        self._reduced = checkpoints.build(described).to(self._device, self._dtype) if self._is_reduced else None
+        self.task, self.scale = _purpose(options, described, kind)
+        self._run = Runner(described, kind, device, self.dtype, self.weights.name)
 
     @property
-    def _is_reduced(self) -> bool:
-        return self._dtype != torch.float32
+    def settings(self) -> Settings:
+        """What decides a result besides the picture; of the weights their hash."""
+        return {
+            "task": self.task,
+            "scale": self.scale,
+            "weights": self._sha256,
+            "strength": self.options.strength,
+            "dtype": str(self.dtype).removeprefix("torch."),
+            "version": __version__,
+        }
 
-    def check(self, picture: Picture | PictureHeader) -> None:
-        """Raise BudgetError if the picture cannot be restored within the budget."""
-        plan_tile(picture, self._kind, self.memory)
+    @cached_property
+    def _sha256(self) -> str:
+        return sha256_of(self.weights)
+
+    def check(self, header: PictureHeader, *, held: int = 0) -> None:
+        """Raise BudgetError if the picture cannot be restored within the budget; `held` is memory needed besides."""
+        self._plan(header, held)
+
+    def provenance(self, picture: PictureStream, *, held: int = 0) -> dict[str, str]:
+        """What is done to this picture, in words: see `pellucid.tasks.provenance`."""
+        tile = self._plan(picture, held)
+        is_whole = tile.height >= self.scale * picture.height and tile.width >= self.scale * picture.width
+        return provenance(
+            task=self.task,
+            weights=self.weights,
+            sha256=self._sha256,
+            strength=self.options.strength,
+            dtype=self.settings["dtype"],
+            scale=self.scale,
+            tiles="whole" if is_whole else f"{tile.width} × {tile.height}, overlap {tile.overlap}",
+        )
 
     def __call__(self, picture: Picture, report: Report = lambda _: None) -> Picture:
         """Restore a picture; alpha, metadata, bit depth and all that shows nothing stay as they are.
@@ -88,60 +147,117 @@ class Restorer:
             BudgetError: the picture does not fit the budget.
             PellucidError: the network gave values that are not finite numbers even in float32.
         """
-        tile = plan_tile(picture, self._kind, self.memory)
-        multiple = self._kind.multiple
-        plan = plan_tiles(picture.height, picture.width, tile=tile.side, overlap=tile.overlap, multiple=multiple)
-        restored = np.empty_like(picture.pixels)
+        return self.restored(PictureStream.of(picture), report, held=self.bytes_whole(picture)).whole()
+
+    def result_size(self, picture: Picture | PictureStream | PictureHeader) -> ResultSize:
+        """What becomes of the size of a picture."""
+        channels = 3 if self.task == "demosaic" else picture.channels
+        return ResultSize(self.scale * picture.width, self.scale * picture.height, channels)
+
+    def bytes_whole(self, picture: Picture | PictureStream | PictureHeader) -> int:
+        """Memory of the whole result as floats."""
+        size = self.result_size(picture)
+        return 4 * size.width * size.height * (size.channels + picture.has_alpha)
+
+    def restored(
+        self,
+        stream: PictureStream,
+        report: Report = lambda _: None,
+        *,
+        held: int = 0,
+        watch: Watch = lambda _, __: None,
+    ) -> PictureStream:
+        """Restore a picture row by row, as the result's rows are asked for; otherwise like a call.
+
+        Args:
+            stream: of any size.
+            report: called with the share of the work done, 0..1.
+            held: memory that is needed besides, to write the result.
+            watch: called with rows of the result before, interpolated where that is another picture, and after.
+        """
+        shape = self._plan(stream, held)
+        source = stream
+        if self.task == "demosaic":
+            source = demosaiced(stream)
+        elif self.scale > self._kind.scale:
+            source = enlarged(stream, self.scale // self._kind.scale)
+        scale = self._kind.scale
+        return replace(
+            source,
+            height=scale * source.height,
+            width=scale * source.width,
+            not_numbers=scale**2 * source.not_numbers,
+            bytes_held=0,
+            stripes=lambda: self._stripes(source, shape, report, watch, looked_at=stream),
+        )
+
+    def _plan(self, picture: PictureStream | PictureHeader, held: int) -> TileShape:
+        """Tiles of what the network sees, that fit beside the bands of rows before and after it."""
+        before = self.scale // self._kind.scale
+        height, width = before * picture.height, before * picture.width
+        channels = 3 if self.task == "demosaic" else picture.channels
+        row = 4 * width * (channels + picture.has_alpha)
+        row_of_result = 4 * width * self._kind.scale**2 * channels
+        return plan_tile(
+            width,
+            height,
+            self._kind,
+            self.memory,
+            per_row=row + row_of_result,
+            fixed=held + picture.bytes_held + self._run.parameter_bytes + self._kind.overlap * row_of_result,
+            value_bytes=self.dtype.itemsize,
+        )
+
+    def _stripes(
+        self, source: PictureStream, shape: TileShape, report: Report, watch: Watch, looked_at: PictureStream
+    ) -> Iterator[Picture]:
+        """The rows of the result, computed tile by tile."""
+        kind, tile_size = self._kind, (shape.height, shape.width)
+        plan = plan_tiles(source.height, source.width, tile=tile_size, overlap=shape.overlap, multiple=kind.multiple)
+        is_noisy_grey = self.task == "denoise" and source.channels < kind.channels
+        level = noise_level(looked_at) if is_noisy_grey else 0.0
+        window = Window(replace(source, stripes=lambda: ahead(source.stripes(), _STRIPES_AHEAD)))
+        context = _CONTEXT if kind.scale > 1 else 0  # rows above a band, to enlarge its first
         done, total = 0, len(plan.rows) * len(plan.columns)
-        grey_in_colour = picture.channels < self._kind.channels
-        level = noise_level(picture) if grey_in_colour else 0.0
+
+        def band_at(rows: slice) -> tuple[Picture, int]:
+            top = max(rows.start - context, 0)
+            return window.rows(slice(top, rows.stop)), top
 
         def process(rows: slice, columns: slice) -> NDArray[np.float32]:
-            nonlocal done
-            tile = tile_of(picture, rows, columns)
-            if grey_in_colour:
+            nonlocal done, band, top
+            band, top = band_at(rows)
+            tile = tile_of(band, slice(rows.start - top, rows.stop - top), columns)
+            if source.channels < kind.channels:
                 colour = as_colour(tile, level, rows, columns)
-                result = tile + (self._restore_tile(colour) - colour).mean(2, keepdims=True)
+                change = self._run(colour) - colour if kind.scale == 1 else self._run(colour)
+                answer = change.mean(2, keepdims=True) + (tile if kind.scale == 1 else 0)
             else:
-                result = self._restore_tile(tile)
+                answer = self._run(tile)
             done += 1
             report(done / total)
-            return result
+            return answer
 
-        for rows, answer in process_tiles(plan, process):
-            change_rows(picture, rows, answer, self.options.strength, out=restored[rows])
-        return replace(picture, pixels=restored)
-
-    def _restore_tile(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Run the network on (H, W, C); where reduced precision overflows, again in float32."""
-        if self._reduced is not None:
-            result = self._run(self._reduced, tile)
-            if np.isfinite(result).all():
-                return result
-        result = self._run(self._network, tile)
-        if not np.isfinite(result).all():
-            raise PellucidError(
-                f"the network of {self.weights.name} gave values that are not numbers; nothing is saved"
-            )
-        return result
-
-    @torch.inference_mode()
-    def _run(self, network: torch.nn.Module, tile: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The network on (H, W, C); one for grey takes colour plane by plane."""
-        dtype = next(network.parameters()).dtype
-        white = self._kind.white
-        image_BCHW = torch.from_numpy(tile).permute(2, 0, 1).unsqueeze(0).to(self._device, dtype) * white
-        if tile.shape[2] == self._kind.channels:
-            restored = network(image_BCHW)
-        else:
-            restored = network(image_BCHW.transpose(0, 1)).transpose(0, 1)
-        return (restored[0].permute(1, 2, 0).float() / white).cpu().numpy()
+        band, top = band_at(plan.rows[0])
+        for rows, answer in process_tiles(plan, process, scale=kind.scale):
+            if kind.scale == 1:
+                before = rows_of(band, slice(rows.start - top, rows.stop - top))
+            else:
+                before = enlarged_rows(band, top, source.height, kind.scale, rows)
+            pixels = changed(before, answer, self.options.strength)
+            if source.numbers == "unsigned" and (self.scale > 1 or source is not looked_at):
+                np.clip(pixels, 0, 1, out=pixels)  # interpolation overshoots
+            alpha = before.alpha.copy() if before.alpha is not None else None
+            after = replace(before, pixels=pixels, alpha=alpha)
+            watch(before, after)
+            yield after
 
 
 def restore(
     source: str | Path | Picture,
     *,
-    task: str = "denoise",
+    task: str | None = None,
+    scale: int | None = None,
     weights: str | Path | None = None,
     strength: float = 1.0,
     memory: int | str | None = None,
@@ -153,7 +269,7 @@ def restore(
 
     Args:
         source: a file or a picture in memory, which is not changed.
-        task, weights, strength, memory, device, dtype: see `RestoreOptions`.
+        task, scale, weights, strength, memory, device, dtype: see `RestoreOptions`.
         report: called with the share of the work done, 0..1.
 
     Returns:
@@ -163,12 +279,30 @@ def restore(
         PellucidError: with one sentence that says what is wrong and what to do.
     """
     restorer = Restorer(
-        RestoreOptions(task=task, weights=weights, strength=strength, memory=memory, device=device, dtype=dtype)
+        RestoreOptions(
+            task=task, scale=scale, weights=weights, strength=strength, memory=memory, device=device, dtype=dtype
+        )
     )
-    if not isinstance(source, Picture):
-        restorer.check(read_header(Path(source)))
-        source = read_picture(Path(source))
-    return restorer(source, report)
+    if isinstance(source, Picture):
+        return restorer(source, report)
+    with open_picture(source) as stream:
+        return restorer.restored(stream, report, held=restorer.bytes_whole(stream)).whole()
+
+
+def _purpose(options: RestoreOptions, described: Described, kind: Restoration) -> tuple[str, int]:
+    """The task, and by how much the picture grows, from what is asked for and what the weights say of themselves."""
+    stated_task, stated_scale = described.about.get("task"), int(described.about.get("scale", kind.scale))
+    if options.task and stated_task and options.task != stated_task:
+        raise UsageError(f"these weights are for the task {stated_task}, not {options.task}; leave out --task")
+    task = options.task or stated_task or ("sr" if stated_scale > 1 else "denoise")
+    if options.scale and stated_scale > 1 and options.scale != stated_scale:
+        raise UsageError(f"these weights enlarge {stated_scale} times, not {options.scale}; leave out --scale")
+    scale = options.scale or stated_scale
+    if (task == "sr") != (scale > 1):
+        raise UsageError(
+            "super-resolution needs --scale 2 or more" if task == "sr" else f"{task} keeps the size; leave out --scale"
+        )
+    return task, scale
 
 
 def _choose_device(name: str) -> torch.device:

@@ -12,18 +12,26 @@ from pellucid.errors import UsageError
 
 _FOLDER = Path(str(resources.files("pellucid"))) / "weights"
 
-DEFAULT_WEIGHTS: Mapping[str, str] = MappingProxyType({"denoise": "restormer-denoise-s"})
+# For each task the weights for each scale, the usual one first.
+DEFAULT_WEIGHTS: Mapping[str, Mapping[int, str]] = MappingProxyType(
+    {"denoise": MappingProxyType({1: "restormer-denoise-s"})}
+)
 
 
-def default_weights(task: str) -> str:
-    """Return the name of a task's default weights.
+def default_weights(task: str | None = None, scale: int | None = None) -> str:
+    """Return the name of a task's default weights; those of "denoise" where none is named.
 
     Raises:
-        UsageError: there is no such task.
+        UsageError: there is no such task, or none at this scale.
     """
+    task = task or "denoise"
     if task not in DEFAULT_WEIGHTS:
         raise UsageError(f"there is no task {task!r}; there is {', '.join(DEFAULT_WEIGHTS)}")
-    return DEFAULT_WEIGHTS[task]
+    by_scale = DEFAULT_WEIGHTS[task]
+    scale = scale or next(iter(by_scale))
+    if scale not in by_scale:
+        raise UsageError(f"{task} has no weights for scale {scale}; there are some for {', '.join(map(str, by_scale))}")
+    return by_scale[scale]
 
 
 def bundled_weights() -> list[str]:

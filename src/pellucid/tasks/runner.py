@@ -1,0 +1,111 @@
+"""A network on a device: tiles in, tiles out, whatever its precision and the machine's memory do."""
+
+import gc
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pellucid import checkpoints
+from pellucid.checkpoints import Described, Restoration
+from pellucid.errors import BudgetError, PellucidError
+from pellucid.images.tiles import plan_tiles, process_tiles
+
+_PLAUSIBLE = 4.0  # further from black and white lies no restored value; half precision has overflowed
+
+
+class Runner:
+    """Runs a network on tiles `(H, W, C)` of values around 0..1, and answers with `(scale · H, scale · W, C)`.
+
+    A result of reduced precision that is not finite, or far beyond any picture, is computed again in float32. Where
+    memory runs out, a tile is tried once more, then in halves that overlap, and so are all tiles as large after it.
+
+    Args:
+        described: the weights.
+        kind: how the network restores.
+        device: where it runs.
+        dtype: the precision to run in.
+        name: of the weights, for sentences.
+    """
+
+    def __init__(
+        self, described: Described, kind: Restoration, device: torch.device, dtype: torch.dtype, name: str
+    ) -> None:
+        self._kind, self._device, self._name = kind, device, name
+        network = checkpoints.build(described).to(device)
+        reduced = network if dtype == torch.float32 else checkpoints.build(described).to(device, dtype)
+        self._networks = (reduced, network)
+        self._too_many: float = float("inf")  # pixels of a tile for which memory ran out
+
+    @property
+    def parameter_bytes(self) -> int:
+        """Memory of the networks."""
+        networks = {id(network): network for network in self._networks}.values()
+        return sum(tensor.nbytes for network in networks for tensor in (*network.parameters(), *network.buffers()))
+
+    def __call__(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Restore a tile of any size, with the network's channels, or more where that has one.
+
+        Raises:
+            BudgetError: there is not even memory for the smallest tile.
+            PellucidError: the network gave values that are not finite numbers even in float32.
+        """
+        pixels = tile.shape[0] * tile.shape[1]
+        for _ in range(2):
+            if pixels >= self._too_many:
+                break
+            try:
+                return self._trusted(tile)
+            except (MemoryError, RuntimeError) as error:
+                if not _is_out_of_memory(error):
+                    raise
+            _release_memory()  # now that the error no longer holds what was computed
+        self._too_many = min(self._too_many, pixels)
+        return self._in_halves(tile)
+
+    def _trusted(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
+        reduced, network = self._networks
+        result = self._run(reduced, tile)
+        if np.isfinite(result).all() and (reduced is network or np.abs(result).max(initial=0) <= _PLAUSIBLE):
+            return result
+        result = self._run(network, tile)
+        if not np.isfinite(result).all():
+            raise PellucidError(f"the network of {self._name} gave values that are not numbers; nothing is saved")
+        return result
+
+    def _in_halves(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
+        height, width, _ = tile.shape
+        multiple, overlap = self._kind.multiple, self._kind.overlap
+        halves = [-(-side // (2 * multiple)) * multiple + overlap for side in (height, width)]
+        tile_size = max(halves[0], 4 * overlap), max(halves[1], 4 * overlap)
+        plan = plan_tiles(height, width, tile=tile_size, overlap=overlap, multiple=multiple)
+        if len(plan.rows) * len(plan.columns) == 1:
+            raise BudgetError(f"there is not even memory for {width} × {height} pixels at a time; close other programs")
+        parts = process_tiles(plan, lambda rows, columns: self(tile[rows, columns]), scale=self._kind.scale)
+        return np.concatenate([values for _, values in parts])
+
+    @torch.inference_mode()
+    def _run(self, network: torch.nn.Module, tile: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The network on (H, W, C); one for grey takes colour plane by plane."""
+        dtype = next(network.parameters()).dtype
+        white = self._kind.white
+        image_BCHW = torch.from_numpy(tile).permute(2, 0, 1).unsqueeze(0).to(self._device, dtype) * white
+        if tile.shape[2] == self._kind.channels:
+            restored = network(image_BCHW)
+        else:
+            restored = network(image_BCHW.transpose(0, 1)).transpose(0, 1)
+        return (restored[0].permute(1, 2, 0).float() / white).cpu().numpy()
+
+
+def _is_out_of_memory(error: MemoryError | RuntimeError) -> bool:
+    """Whether it was that; torch tells of the CPU's memory in words alone."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    text = str(error).lower()
+    return "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text
+
+
+def _release_memory() -> None:
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
