@@ -178,6 +178,17 @@ def test_pictures_are_decoded_once(folder):
     assert pictures[0] is pictures[0]
 
 
+def test_pictures_make_way_where_there_is_no_room(tmp_path):
+    for shade in range(4):
+        save(np.full((10, 10, 3), shade, np.uint8), tmp_path / f"{shade}.png")
+    pictures = PictureFolders(tmp_path, most_bytes=2 * 300)
+    for index in (0, 1, 2, 3, 0, 3):
+        assert (pictures[index] == index).all()
+        assert len(pictures._decoded) <= 2
+    assert list(pictures._decoded) == [3, 0]
+    assert (PictureFolders(tmp_path, most_bytes=1)[2] == 2).all()
+
+
 def test_everything_becomes_rgb_of_8_bits(tmp_path):
     pixels = np.array([[[0.0], [0.5], [1.0]]], np.float32)
     grey = Picture(pixels=pixels, alpha=np.zeros((1, 3), np.float32), bit_depth=16)

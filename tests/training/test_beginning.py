@@ -9,8 +9,11 @@ from little_run import RECIPE, train
 from pellucid import checkpoints
 from pellucid.data import PictureFolders
 from pellucid.errors import CheckpointError, UsageError
+from pellucid.models.fftformer import FFTformerConfig
+from pellucid.models.grl import GRLConfig
 from pellucid.training import Phase
 from pellucid.training.feed import Feed
+from pellucid.training.trainer import Trainer
 
 
 def test_starting_weights_are_where_a_run_begins(folder, uninterrupted, tmp_path):
@@ -58,3 +61,23 @@ def test_processes_share_each_batch(folder):
             batch, one, other = (feed.batch(first, phase).clean for feed in (whole, a, b))
             assert torch.equal(batch[0::2], one)
             assert torch.equal(batch[1::2], other)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        RECIPE.network,
+        FFTformerConfig(width=8, blocks=(1, 1, 1), refinement=1),
+        GRLConfig(
+            width=16, depths=(4,), window_heads=(1,), stripe_heads=(1,), mlp_width=16, window_size=8, stripe_size=(8, 8)
+        ),
+    ],
+    ids=lambda network: type(network).__name__,
+)
+def test_everything_that_is_trained_gets_a_gradient(network):
+    """Otherwise several processes would wait for it."""
+    trainer = Trainer(replace(RECIPE, network=network), None, print)
+    output = trainer.network(torch.rand(1, 3, 16, 16))
+    output.square().sum().backward()
+    without = [name for name, p in trainer.network.named_parameters() if p.requires_grad and p.grad is None]
+    assert without == []

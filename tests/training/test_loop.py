@@ -17,7 +17,7 @@ from pellucid.data.degradations import GaussianNoise, JpegCompression, Reduction
 from pellucid.errors import DataError, PellucidError, UsageError
 from pellucid.images import read_picture
 from pellucid.models.restormer import Restormer
-from pellucid.training import Cosine, Phase
+from pellucid.training import Cosine, Phase, loop
 
 
 def assert_same_run(run, uninterrupted):
@@ -218,6 +218,23 @@ def test_sheet_shows_degraded_restored_and_clean(uninterrupted):
     noise = abs(degraded - clean).mean()
     assert noise > 0.02
     assert 0 < abs(restored - degraded).mean() < 2 * noise
+
+
+def test_slow_runs_are_saved_in_between(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "_MOST_SECONDS_UNSAVED", 0)
+    with pytest.raises(KeyboardInterrupt):
+        train(folder, tmp_path, save_every=100, report=stop_at(5))
+    assert state(tmp_path)["step"] == 5
+
+
+def test_long_runs_have_a_hundred_sheets_at_most(folder, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        train(folder, tmp_path, replace(RECIPE, phases=(Phase(250, 1, 8),)), save_every=1, report=stop_at(9))
+    assert sorted(path.name for path in (tmp_path / "samples").iterdir()) == [
+        "0000003.png",
+        "0000006.png",
+        "0000009.png",
+    ]
 
 
 def test_progress_names_the_last_sheet(folder, tmp_path):

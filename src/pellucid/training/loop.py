@@ -17,6 +17,8 @@ from pellucid.training.state import load_state, save_state
 from pellucid.training.trainer import Trainer
 
 _WEIGHTS, _STATE = "weights.safetensors", "state.pt"
+_MOST_SECONDS_UNSAVED = 300
+_MOST_SHEETS = 100  # of a whole run
 
 
 class Progress(NamedTuple):
@@ -66,7 +68,8 @@ def train(
         recipe, folders, run: what to train, on which photographs, and where to keep it.
         start: weights to begin with instead of random ones, as far as their names and shapes are the network's.
         max_seconds: of training, earlier parts of the run counted in.
-        log_every, save_every: steps between lines of the log and between saves.
+        log_every, save_every: steps between lines of the log and between saves; what takes long is saved every five
+            minutes besides.
         report: is told after each step how the run goes on.
         say: is told in a sentence what was taken over from `start`.
 
@@ -101,13 +104,15 @@ class _Run:
 
     def go(self, max_seconds: float, log_every: int, save_every: int, report: Callable[[Progress], None]) -> None:
         """Take the steps that are left."""
-        recipe, watch, losses = self.recipe, self.watch, list[float]()
+        recipe, watch, losses, saved = self.recipe, self.watch, list[float](), self.watch.seconds
         with self.records, self.feed:
             while (at := max(self.step, int(recipe.steps * watch.seconds / max_seconds))) < recipe.steps:
                 losses.append(self._advance(at))
                 mean, done = sum(losses) / len(losses), max(self.step / recipe.steps, watch.seconds / max_seconds)
-                if self.step % save_every == 0 or done >= 1:
-                    self._save()
+                late = watch.seconds - saved > _MOST_SECONDS_UNSAVED
+                if self.step % save_every == 0 or done >= 1 or late:
+                    self._save(last=done >= 1)
+                    saved = watch.seconds
                 if self.step % log_every == 0 or done >= 1:
                     rate = recipe.schedule(at, recipe.steps)
                     self.records.log(self.step, loss=mean, rate=rate, seconds=watch.seconds)
@@ -125,7 +130,7 @@ class _Run:
             raise self._diverged()
         return loss
 
-    def _save(self) -> None:
+    def _save(self, *, last: bool) -> None:
         """Write the averaged weights, then the state: a run killed in between repeats some steps and writes both."""
         if self.trainer.rank == 0:
             sheet = sample_sheet(self.trainer.average, self.trainer.device, self.recipe, self.pictures)
@@ -134,7 +139,8 @@ class _Run:
             self.trainer.save_weights(self.folder / _WEIGHTS)
             parts = self.trainer.parts
             save_state(self.folder / _STATE, self.recipe, parts, self.step, self.samples, self.watch.seconds)
-            self.records.sheet(sheet, self.step)
+            if last or self.step >= self.records.step_of_last_sheet + self.recipe.steps / _MOST_SHEETS:
+                self.records.sheet(sheet, self.step)
         self.trainer.wait()
 
     def _diverged(self) -> DataError:
