@@ -1,18 +1,21 @@
 """What stands around the weights in the authors' files: settings, prefixes, discriminators."""
 
 import argparse
+import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from checkpoint_checklist import assert_refused, assert_same_weights
 from contracts import GOLDEN
 from pellucid import checkpoints
-from pellucid.errors import UsageError
+from pellucid.errors import CheckpointError, UsageError
 
 OFFICIAL = GOLDEN / "restormer_gray_withbias.pth"
 
@@ -90,3 +93,24 @@ def test_settings_are_refused_where_nothing_is_open(tmp_path: Path) -> None:
 def test_parameters_are_counted() -> None:
     described = checkpoints.describe(OFFICIAL)
     assert checkpoints.count_parameters(described) == 266_162  # from the authors' code
+
+
+def test_what_weights_are_for_is_kept(network: torch.nn.Module, tmp_path: Path) -> None:
+    about = {"task": "sr", "scale": "4"}
+    checkpoints.save(network, "restormer", tmp_path / "a.safetensors", about=about)
+    assert checkpoints.describe(tmp_path / "a.safetensors").about == about
+    checkpoints.save(network, "restormer", tmp_path / "b.safetensors")
+    assert checkpoints.describe(tmp_path / "b.safetensors").about == {}
+    assert checkpoints.describe(OFFICIAL).about == {}
+
+
+@pytest.mark.parametrize("about", [3, [1], {"task": 3}, {"task": ["sr"]}], ids=str)
+def test_what_weights_are_for_in_another_form_is_refused(
+    network: torch.nn.Module, tmp_path: Path, about: object
+) -> None:
+    checkpoints.save(network, "restormer", tmp_path / "good.safetensors")
+    with safe_open(tmp_path / "good.safetensors", "pt") as file:
+        stated = json.loads(file.metadata()["pellucid"])
+    save_file(network.state_dict(), tmp_path / "a.safetensors", {"pellucid": json.dumps({**stated, "about": about})})
+    with pytest.raises(CheckpointError, match="does not make sense"):
+        checkpoints.load(tmp_path / "a.safetensors")

@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,12 +18,13 @@ import pellucid
 from contracts import GOLDEN
 from little import LITTLE, little_picture
 from pellucid import training
-from pellucid.cli import app
+from pellucid.cli import app, display
 from pellucid.cli.options import parse_duration, parse_settings
+from pellucid.data.degradations import GaussianNoise
 from pellucid.errors import UsageError
 from pellucid.images import Metadata, Picture
 from pellucid.models.restormer import RestormerConfig
-from pellucid.training import DenoisingRecipe, Phase
+from pellucid.training import Phase, Recipe
 
 COMMANDS = {
     "": ["--version"],
@@ -44,7 +47,7 @@ COMMANDS = {
     "models": ["--json"],
     "info": ["FILE", "--set", "--json"],
     "convert": ["OFFICIAL", "OUT", "--set", "--overwrite"],
-    "train": ["RECIPE", "--data", "--out", "--start", "--max-time"],
+    "train": ["[RECIPE]", "--data", "--out", "--set", "--start", "--max-time"],
     "eval": [
         "TASK",
         "--data",
@@ -72,7 +75,9 @@ def signature(command):
 @pytest.fixture
 def recipe(monkeypatch):
     """A recipe of four steps under the name "toy"."""
-    toy = DenoisingRecipe(network=RestormerConfig(**LITTLE), phases=(Phase(4, 1, 8),))
+    toy = Recipe(
+        task="denoise", network=RestormerConfig(**LITTLE), degradation=GaussianNoise(), phases=(Phase(4, 1, 8),)
+    )
     monkeypatch.setattr(training, "RECIPES", {"toy": toy})
     return toy
 
@@ -123,7 +128,7 @@ def test_version(run):
         ["restore", "a.png", "--strength", "strong"],
         ["beautify", "a.png"],
         ["info"],
-        ["train", "toy"],
+        ["train", "toy", "--nonsense"],
         ["eval", "denoise", "--sigma", "15"],
         ["eval", "denoise", "--data", ".", "--sigma", "much"],
     ],
@@ -181,6 +186,11 @@ def test_train_refuses_in_a_sentence(run, recipe, photographs, tmp_path, monkeyp
     common = ["--out", tmp_path / "run", "--data"]
     for arguments, code, about in (
         (["unknown", *common, photographs], 2, "toy"),
+        (["toy", "--data", photographs], 2, "--out"),
+        (["toy", "--out", tmp_path / "run"], 2, "--data"),
+        (["toy", *common, photographs, "--set", "lr=fast"], 2, "lr takes a number"),
+        (["toy", *common, photographs, "--start", "nothing"], 2, "nothing"),
+        (["toy", *common, photographs, "--max-time", "0s"], 2, "takes time"),
         (["toy", *common, photographs, "--max-time", "soon"], 2, "soon"),
         (["toy", *common, tmp_path / "empty"], 1, "empty"),
         (["toy", *common, tmp_path / "nowhere"], 1, "nowhere"),
@@ -191,6 +201,39 @@ def test_train_refuses_in_a_sentence(run, recipe, photographs, tmp_path, monkeyp
     assert run("train", "toy", *common, photographs).code == 0
     monkeypatch.setattr(training, "RECIPES", {"toy": replace(recipe, seed=5)})
     assert "another recipe" in run("train", "toy", *common, photographs).sentence
+
+
+def test_train_lists_the_recipes(run):
+    result = run("train")
+    assert result.code == 0
+    assert all(name in result.out for name in training.RECIPES)
+
+
+@pytest.mark.usefixtures("recipe")
+def test_train_changes_the_recipe_and_begins_with_weights(run, photographs, tmp_path):
+    command = ["train", "toy", "--data", photographs, "--out"]
+    assert run(*command, tmp_path / "one").code == 0
+    weights = tmp_path / "one" / "weights.safetensors"
+    result = run(*command, tmp_path / "two", "--start", weights, "--set", "lr=0", "--set", "matrix_lr=0")
+    assert result.code == 0
+    assert "tensors taken over" in result.err
+    first, second = (pellucid.load(tmp_path / name / "weights.safetensors").state_dict() for name in ("one", "two"))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_progress_of_training_in_words(monkeypatch, capsys):
+    """Where there is no terminal: a line at once, then every half minute, and at the end."""
+    now = iter([0.0, 0.0, 10.0, 31.0, 31.0, 40.0, 40.0])
+    monkeypatch.setattr(display, "time", SimpleNamespace(monotonic=lambda: next(now)))
+    with display.training_progress() as report:
+        for step, share in ((1, 0.01), (10, 0.1), (31, 0.31), (100, 1.0)):
+            report(training.Progress(step, 100, 0.5, 2.0 * step, share, Path("run/samples/7.png")))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "step 1 of 100: loss 0.5000; samples in run/samples/7.png",
+        "step 31 of 100: loss 0.5000, 0.50 steps/s, 2 min left; samples in run/samples/7.png",
+        "step 100 of 100: loss 0.5000, 0.50 steps/s, 0 s left; samples in run/samples/7.png",
+    ]
 
 
 def test_train_into_a_file_is_a_sentence(run, recipe, photographs, tmp_path):

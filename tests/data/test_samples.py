@@ -5,20 +5,14 @@ import pytest
 import torch
 
 from little import smooth_pixels
-from pellucid.data import (
-    PictureFolders,
-    denoising_batch,
-    denoising_pair,
-    gaussian_noise,
-    picture_paths,
-    read_rgb8,
-)
+from pellucid.data import PictureFolders, batched, degraded_pair, gaussian_noise, picture_paths, read_rgb8
+from pellucid.data.degradations import Bayer, GaussianNoise, JpegCompression, Reduction
 from pellucid.data.samples import random_crop, vivid
 from pellucid.errors import DataError, PictureError
 from pellucid.images import Picture
 from pellucid.images.picture import to_floats
 
-OPTIONS = {"seed": 3, "size": 16, "sigma": (0.0, 55.0)}
+OPTIONS = {"seed": 3, "size": 16, "degradation": GaussianNoise()}
 
 
 def numbered(height, width):
@@ -57,18 +51,18 @@ def equal(one, other):
 
 def test_sample_depends_only_on_seed_and_number(folder):
     forwards, backwards = PictureFolders(folder), PictureFolders(folder)
-    first = [denoising_pair(forwards, k, **OPTIONS) for k in range(12)]
+    first = [degraded_pair(forwards, k, **OPTIONS) for k in range(12)]
     np.random.seed(1)
     torch.manual_seed(1)
-    second = [denoising_pair(backwards, k, **OPTIONS) for k in reversed(range(12))][::-1]
+    second = [degraded_pair(backwards, k, **OPTIONS) for k in reversed(range(12))][::-1]
     assert all(equal(one, other) for one, other in zip(first, second, strict=True))
-    assert equal(first[7], denoising_pair(PictureFolders(folder), 7, **OPTIONS))
+    assert equal(first[7], degraded_pair(PictureFolders(folder), 7, **OPTIONS))
 
 
 def test_samples_and_seeds_differ(folder):
     pictures = PictureFolders(folder)
-    noises = [pair.degraded - pair.clean for pair in (denoising_pair(pictures, k, **OPTIONS) for k in range(6))]
-    noises += [pair.degraded - pair.clean for pair in [denoising_pair(pictures, 0, **{**OPTIONS, "seed": 4})]]
+    noises = [pair.degraded - pair.clean for pair in (degraded_pair(pictures, k, **OPTIONS) for k in range(6))]
+    noises += [pair.degraded - pair.clean for pair in [degraded_pair(pictures, 0, **{**OPTIONS, "seed": 4})]]
     for i, one in enumerate(noises):
         for other in noises[:i]:
             correlation = np.corrcoef(one.flatten(), other.flatten())[0, 1]
@@ -77,15 +71,15 @@ def test_samples_and_seeds_differ(folder):
 
 def test_samples_of_a_long_run(folder):
     pictures = PictureFolders(folder)
-    late = denoising_pair(pictures, 10**12, **OPTIONS)
-    assert not equal(late, denoising_pair(pictures, 10**12 + 1, **OPTIONS))
+    late = degraded_pair(pictures, 10**12, **OPTIONS)
+    assert not equal(late, degraded_pair(pictures, 10**12 + 1, **OPTIONS))
 
 
 def test_batch_is_the_samples_in_order(folder):
     pictures = PictureFolders(folder)
-    batch = denoising_batch(pictures, 5, 3, **OPTIONS)
+    batch = batched([degraded_pair(pictures, k, **OPTIONS) for k in (5, 6, 7)])
     for i, k in enumerate((5, 6, 7)):
-        assert equal((batch.clean[i], batch.degraded[i]), denoising_pair(pictures, k, **OPTIONS))
+        assert equal((batch.clean[i], batch.degraded[i]), degraded_pair(pictures, k, **OPTIONS))
     for part in batch:
         assert part.shape == (3, 3, 16, 16)
         assert part.dtype == torch.float32
@@ -96,7 +90,7 @@ def test_every_picture_is_as_likely(tmp_path):
     for shade in range(3):
         save(np.full((16, 16, 3), shade, np.uint8), tmp_path / f"{shade}.png")
     pictures = PictureFolders(tmp_path)
-    shades = [float(denoising_pair(pictures, k, **OPTIONS).clean.mean()) * 255 for k in range(300)]
+    shades = [float(degraded_pair(pictures, k, **OPTIONS).clean.mean()) * 255 for k in range(300)]
     assert np.histogram(shades, bins=3, range=(-0.5, 2.5))[0].min() > 100 - 4 * (300 * 2 / 9) ** 0.5
 
 
@@ -126,7 +120,7 @@ def test_small_pictures_are_reflected_to_the_size(generator, size):
 
 
 def test_clean_values_are_the_bytes_over_255(folder):
-    clean = denoising_pair(PictureFolders(folder), 0, **OPTIONS).clean.numpy()
+    clean = degraded_pair(PictureFolders(folder), 0, **OPTIONS).clean.numpy()
     np.testing.assert_array_equal(clean, np.rint(clean * 255).astype(np.float32) / np.float32(255))
     assert clean.min() >= 0
     assert clean.max() <= 1
@@ -158,7 +152,9 @@ def test_noise_is_neither_clipped_nor_written_into_the_original(generator):
 
 def test_noise_level_is_uniform_between_the_limits(folder):
     pictures = PictureFolders(folder)
-    pairs = [denoising_pair(pictures, k, seed=0, size=24, sigma=(10.0, 50.0)) for k in range(200)]
+    pairs = [
+        degraded_pair(pictures, k, seed=0, size=24, degradation=GaussianNoise(sigma=(10.0, 50.0))) for k in range(200)
+    ]
     levels = np.array([float((pair.degraded - pair.clean).std()) * 255 for pair in pairs])
     assert levels.min() > 10 * 0.9
     assert levels.max() < 50 * 1.1
@@ -180,6 +176,17 @@ def test_folders_in_an_order_of_their_own(folder, tmp_path):
 def test_pictures_are_decoded_once(folder):
     pictures = PictureFolders(folder)
     assert pictures[0] is pictures[0]
+
+
+def test_pictures_make_way_where_there_is_no_room(tmp_path):
+    for shade in range(4):
+        save(np.full((10, 10, 3), shade, np.uint8), tmp_path / f"{shade}.png")
+    pictures = PictureFolders(tmp_path, most_bytes=2 * 300)
+    for index in (0, 1, 2, 3, 0, 3):
+        assert (pictures[index] == index).all()
+        assert len(pictures._decoded) <= 2
+    assert list(pictures._decoded) == [3, 0]
+    assert (PictureFolders(tmp_path, most_bytes=1)[2] == 2).all()
 
 
 def test_everything_becomes_rgb_of_8_bits(tmp_path):
@@ -214,9 +221,33 @@ def test_vivid_changes_colours_and_stays_in_range():
 def test_vivid_share(folder):
     pictures = PictureFolders(folder)
     plain, mixed, changed = (
-        [denoising_pair(pictures, k, seed=0, size=8, sigma=(0.0, 0.0), vivid_share=share).clean for k in range(60)]
+        [degraded_pair(pictures, k, GaussianNoise(), seed=0, size=8, vivid_share=share).clean for k in range(60)]
         for share in (0.0, 0.5, 1.0)
     )
     same = [torch.equal(a, b) for a, b in zip(plain, mixed, strict=True)]
     assert 15 < sum(same) < 45
     assert not any(torch.equal(a, b) for a, b in zip(plain, changed, strict=True))
+
+
+def test_grey_share(folder):
+    pictures, degradation = PictureFolders(folder), JpegCompression(quality=(20, 20))
+    pairs = [degraded_pair(pictures, k, degradation, seed=0, size=16, grey_share=0.5) for k in range(60)]
+    grey = [torch.equal(pair.clean[0], pair.clean[1]) and torch.equal(pair.clean[1], pair.clean[2]) for pair in pairs]
+    assert 15 < sum(grey) < 45
+    for pair, is_grey in zip(pairs, grey, strict=True):
+        assert pair.degraded.shape == pair.clean.shape == (3, 16, 16)
+        if is_grey:
+            assert torch.equal(pair.degraded[0], pair.degraded[2])
+            assert torch.equal(pair.clean, (pair.clean * 255).round() / 255)
+
+
+def test_crops_are_cut_out_of_larger_ones_that_were_degraded(folder):
+    """The clean part is the picture's own pixels, whatever the margin; the size must suit the degradation."""
+    pictures = PictureFolders(folder)
+    for k in range(10):
+        pair = degraded_pair(pictures, k, Bayer(), seed=1, size=8)
+        seen = torch.zeros(8, 8, dtype=torch.bool)
+        seen[0::2, 0::2] = True
+        assert torch.equal(pair.degraded[0][seen], pair.clean[0][seen])
+    with pytest.raises(ValueError, match="not a multiple of 4"):
+        degraded_pair(pictures, 0, Reduction(scale=4), seed=0, size=10)

@@ -6,90 +6,18 @@ import sys
 from contextlib import suppress
 from dataclasses import replace
 from itertools import count
-from types import SimpleNamespace
 
 import pytest
 import torch
 
 import pellucid
-from little import LITTLE, smooth_pixels
+from little_run import RECIPE, assert_same, contents, state, stop_at, train
 from pellucid import checkpoints
-from pellucid.data import PictureFolders
 from pellucid.data.degradations import GaussianNoise, JpegCompression, Reduction
-from pellucid.errors import CheckpointError, DataError, PellucidError, UsageError
-from pellucid.images import Picture, read_picture
-from pellucid.images.picture import to_floats
-from pellucid.models.restormer import Restormer, RestormerConfig
-from pellucid.training import Cosine, Phase, Recipe, loop
-from pellucid.training import train as train_recipe
-from pellucid.training.feed import Feed
-
-RECIPE = Recipe(
-    task="denoise",
-    network=RestormerConfig(**LITTLE),
-    degradation=GaussianNoise(),
-    grey_share=0.3,
-    phases=(Phase(3, 2, 8), Phase(7, 1, 12), Phase(8, 3, 8)),
-    schedule=Cosine(warmup=3),
-    ema=0.8,
-)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("photographs")
-    for i, size in enumerate([(20, 30), (9, 14)]):
-        Picture(pixels=to_floats(smooth_pixels(*size))).save(folder / f"{i}.png")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(folder, tmp_path_factory):
-    run = tmp_path_factory.mktemp("run")
-    train(folder, run)
-    return run
-
-
-def train(folder, run, recipe=RECIPE, save_every=2, **options):
-    return train_recipe(recipe, [folder], run, log_every=1, save_every=save_every, **options)
-
-
-def stop_at(step):
-    def report(progress):
-        if progress.step == step:
-            raise KeyboardInterrupt
-
-    return report
-
-
-def state(run):
-    """The saved state, but for the seconds, which no two runs share."""
-    state = torch.load(run / "state.pt", weights_only=True)
-    del state["seconds"]
-    return state
-
-
-def contents(run):
-    """What is in a run's folder; TensorBoard adds a file whenever a run is opened."""
-    return {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
-
-
-def assert_same(one, other):
-    """Bit-equal, all the way down."""
-    assert type(one) is type(other)
-    if isinstance(one, dict):
-        assert list(one) == list(other)
-        for key in one:
-            assert_same(one[key], other[key])
-    elif isinstance(one, (list, tuple)):
-        assert len(one) == len(other)
-        for a, b in zip(one, other, strict=True):
-            assert_same(a, b)
-    elif isinstance(one, torch.Tensor):
-        assert one.dtype == other.dtype
-        assert torch.equal(one, other)
-    else:
-        assert one == other
+from pellucid.errors import DataError, PellucidError, UsageError
+from pellucid.images import read_picture
+from pellucid.models.restormer import Restormer
+from pellucid.training import Cosine, Phase, loop
 
 
 def assert_same_run(run, uninterrupted):
@@ -229,60 +157,6 @@ def test_run_folder_that_is_a_file(folder, tmp_path):
     assert (tmp_path / "file").read_text() == "mine"
 
 
-@pytest.fixture
-def clock(monkeypatch):
-    """Time that goes on by one second whenever somebody looks, which is once a step."""
-    ticks = count()
-    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
-
-
-@pytest.mark.usefixtures("clock")
-def test_run_in_limited_time_is_a_whole_one(folder, tmp_path):
-    """It takes fewer steps, ends in the last phase with the last learning rates, and keeps what it has learned."""
-    recipe = replace(RECIPE, phases=(Phase(60, 2, 8), Phase(90, 1, 12), Phase(100, 3, 8)), schedule=Cosine(warmup=1))
-    reports = []
-    weights = train(folder, tmp_path, recipe, save_every=100, max_seconds=20, report=reports.append)
-    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert [row["step"] for row in rows] == list(range(1, 21))
-    assert [row["rate"] for row in rows] == [recipe.schedule(5 * step, 100) for step in range(20)]
-    assert rows[-1]["rate"] < 0.01
-    assert reports[-1].share == 1
-    assert state(tmp_path)["step"] == 20
-    assert state(tmp_path)["samples"] == 12 * 2 + 6 * 1 + 2 * 3
-    assert isinstance(pellucid.load(weights), Restormer)
-
-
-@pytest.mark.usefixtures("clock")
-def test_time_counts_earlier_parts_of_a_run(folder, tmp_path):
-    with pytest.raises(KeyboardInterrupt):
-        train(folder, tmp_path, save_every=1, max_seconds=6, report=stop_at(4))
-    train(folder, tmp_path, save_every=1, max_seconds=6)
-    assert state(tmp_path)["step"] == 6
-    before = contents(tmp_path)
-    train(folder, tmp_path, save_every=1, max_seconds=6)
-    assert contents(tmp_path) == before
-
-
-@pytest.mark.usefixtures("clock")
-def test_time_that_is_enough_changes_nothing(folder, tmp_path, uninterrupted):
-    train(folder, tmp_path, max_seconds=RECIPE.steps)
-    assert_same_run(tmp_path, uninterrupted)
-
-
-def test_no_time_is_refused(folder, tmp_path):
-    with pytest.raises(UsageError, match="takes time"):
-        train(folder, tmp_path / "run", max_seconds=0)
-
-
-def test_pauses_of_the_machine_do_not_count(monkeypatch):
-    moments = iter([10.0, 11.0, 12.0, 13.0, 313.0, 314.0])
-    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: next(moments)))
-    watch = loop._Stopwatch(100.0)
-    for expected in (101, 102, 103, 104, 105):
-        watch.seconds = watch.lap()
-        assert watch.seconds == pytest.approx(expected)
-
-
 def test_diverged_run_says_so_and_is_not_kept(folder, tmp_path):
     wild = replace(RECIPE, lr=1e30, matrix_lr=1e30, schedule=Cosine(warmup=1))
     with pytest.raises(DataError, match="diverged at step"):
@@ -317,7 +191,7 @@ def test_average_follows_the_network(folder, tmp_path):
     expected = {name: tensor.clone() for name, tensor in Restormer(recipe.network).state_dict().items()}
     for step, keep in ((1, 1 / 10), (2, 2 / 11)):
         with suppress(KeyboardInterrupt):
-            train(folder, tmp_path, recipe, save_every=1, report=stop_at(step + 1))
+            train(folder, tmp_path, recipe, save_every=1, report=stop_at(step))
         whole = state(tmp_path)
         assert whole["step"] == step
         for name, tensor in expected.items():
@@ -346,42 +220,28 @@ def test_sheet_shows_degraded_restored_and_clean(uninterrupted):
     assert 0 < abs(restored - degraded).mean() < 2 * noise
 
 
+def test_slow_runs_are_saved_in_between(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "_MOST_SECONDS_UNSAVED", 0)
+    with pytest.raises(KeyboardInterrupt):
+        train(folder, tmp_path, save_every=100, report=stop_at(5))
+    assert state(tmp_path)["step"] == 5
+
+
+def test_long_runs_have_a_hundred_sheets_at_most(folder, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        train(folder, tmp_path, replace(RECIPE, phases=(Phase(250, 1, 8),)), save_every=1, report=stop_at(9))
+    assert sorted(path.name for path in (tmp_path / "samples").iterdir()) == [
+        "0000003.png",
+        "0000006.png",
+        "0000009.png",
+    ]
+
+
 def test_progress_names_the_last_sheet(folder, tmp_path):
     reports = []
     train(folder, tmp_path, save_every=3, report=reports.append)
     names = [report.sheet.name if report.sheet else None for report in reports]
     assert names == [None, None, *["0000003.png"] * 3, *["0000006.png"] * 2, "0000008.png"]
-
-
-def test_starting_weights_are_where_a_run_begins(folder, uninterrupted, tmp_path):
-    still = replace(RECIPE, matrix_lr=0.0, lr=0.0)
-    said = []
-    weights = train(folder, tmp_path, still, start=uninterrupted / "weights.safetensors", say=said.append)
-    expected = checkpoints.load(uninterrupted / "weights.safetensors").state_dict()
-    network = torch.load(tmp_path / "state.pt", weights_only=True)["network"]
-    assert all(torch.equal(network[name], tensor) for name, tensor in expected.items())
-    assert weights.is_file()
-    assert len(said) == 1
-    assert said[0].startswith(f"{len(expected)} of {len(expected)} tensors taken over")
-
-
-def test_starting_weights_are_taken_over_as_far_as_they_fit(folder, uninterrupted, tmp_path):
-    other = replace(RECIPE, network=replace(RECIPE.network, unshuffle=4), matrix_lr=0.0, lr=0.0)
-    said = []
-    train(folder, tmp_path, other, start=uninterrupted / "weights.safetensors", say=said.append)
-    theirs = checkpoints.load(uninterrupted / "weights.safetensors").state_dict()
-    network = torch.load(tmp_path / "state.pt", weights_only=True)["network"]
-    same = {name for name, tensor in network.items() if torch.equal(tensor, theirs[name])}
-    assert set(network) - same == {"embed.convolution.weight", "output.weight"}
-    assert f"{len(same)} of {len(network)} tensors" in said[0]
-    assert "embed.convolution.weight, output.weight" in said[0]
-
-
-def test_starting_weights_of_which_nothing_fits_are_refused(folder, tmp_path):
-    network = checkpoints.create("gfnet", preset="ti")
-    checkpoints.save(network, "gfnet", tmp_path / "other.safetensors")
-    with pytest.raises(CheckpointError, match="nothing that fits"):
-        train(folder, tmp_path / "run", start=tmp_path / "other.safetensors")
 
 
 @pytest.mark.parametrize("changed", [{"loss": "charbonnier", "frequency": 0.1}, {"matrix_lr": 0.0}], ids=str)
@@ -403,22 +263,6 @@ def test_reduced_precision_learns_the_same(folder, tmp_path):
     assert losses["bfloat16"] != losses["float32"]
     assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.02)
     assert {tensor.dtype for tensor in state(tmp_path / "bfloat16")["network"].values()} == {torch.float32}
-
-
-def test_batch_that_processes_cannot_share(folder):
-    pictures = PictureFolders(folder)
-    with pytest.raises(UsageError, match="2 processes cannot share a batch of 1"):
-        Feed(RECIPE, pictures, 0, 2)
-
-
-def test_processes_share_each_batch(folder):
-    pictures, phase = PictureFolders(folder), Phase(9, 4, 8)
-    recipe = replace(RECIPE, phases=(phase,))
-    with Feed(recipe, pictures, 0, 1) as whole, Feed(recipe, pictures, 0, 2) as a, Feed(recipe, pictures, 1, 2) as b:
-        for first in (0, 4, 40):
-            batch, one, other = (feed.batch(first, phase).clean for feed in (whole, a, b))
-            assert torch.equal(batch[0::2], one)
-            assert torch.equal(batch[1::2], other)
 
 
 def test_training_without_accelerate_names_the_package(folder, tmp_path, monkeypatch):

@@ -182,10 +182,10 @@ def _describe_own(path: Path, weights: WeightFile, settings: Mapping[str, Any]) 
         config = SYSTEMS[system].config(**_with_tuples(cast(dict[str, object], fields)))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise CheckpointError(f"{path} holds a configuration that does not make sense: {error}") from error
-    about = stored.get("about", {})
-    if not isinstance(about, dict) or not all(type(word) is str for pair in about.items() for word in pair):
-        raise CheckpointError(f"{path} says something about its weights that does not make sense: {about!r}")
-    return Described(system, config, weights.tensors, official=False, dismissed={}, about=about)
+    about = cast(dict[object, object], stored.get("about", {}))
+    if type(about) is not dict or any(type(word) is not str for pair in about.items() for word in pair):
+        raise CheckpointError(f"{path} says something of its weights that does not make sense: {about!r}")
+    return Described(system, config, weights.tensors, official=False, dismissed={}, about=cast(dict[str, str], about))
 
 
 def _with_tuples(fields: Mapping[str, object]) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,19 +37,34 @@ def read_rgb8(path: Path) -> NDArray[np.uint8]:
 
 
 class PictureFolders:
-    """The pictures of one or more folders as (H, W, 3) bytes, each decoded once and kept."""
+    """The pictures of one or more folders as (H, W, 3) bytes, kept once decoded as far as there is room.
 
-    def __init__(self, *folders: Path) -> None:
+    Args:
+        folders: at least one.
+        most_bytes: room for decoded pictures; where it is full, the one that was decoded first makes way.
+    """
+
+    def __init__(self, *folders: Path, most_bytes: int = 4 * 2**30) -> None:
         self.paths = [path for folder in folders for path in picture_paths(folder)]
         self._decoded: dict[int, NDArray[np.uint8]] = {}
+        self._room = most_bytes
+        self._lock = Lock()
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> NDArray[np.uint8]:
-        if index not in self._decoded:
-            self._decoded[index] = read_rgb8(self.paths[index])
-        return self._decoded[index]
+        kept = self._decoded.get(index)
+        if kept is not None:
+            return kept
+        picture = read_rgb8(self.paths[index])
+        with self._lock:  # several threads ask for pictures
+            if index not in self._decoded:
+                while self._decoded and picture.nbytes > self._room:
+                    self._room += self._decoded.pop(next(iter(self._decoded))).nbytes
+                self._decoded[index] = picture
+                self._room -= picture.nbytes
+        return picture
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
         return (self[index] for index in range(len(self)))

@@ -16,6 +16,10 @@ from pellucid.training.records import Records, sample_sheet
 from pellucid.training.state import load_state, save_state
 from pellucid.training.trainer import Trainer
 
+_WEIGHTS, _STATE = "weights.safetensors", "state.pt"
+_MOST_SECONDS_UNSAVED = 300
+_MOST_SHEETS = 100  # of a whole run
+
 
 class Progress(NamedTuple):
     """What a run reports after each step.
@@ -64,7 +68,8 @@ def train(
         recipe, folders, run: what to train, on which photographs, and where to keep it.
         start: weights to begin with instead of random ones, as far as their names and shapes are the network's.
         max_seconds: of training, earlier parts of the run counted in.
-        log_every, save_every: steps between lines of the log and between saves.
+        log_every, save_every: steps between lines of the log and between saves; what takes long is saved every five
+            minutes besides.
         report: is told after each step how the run goes on.
         say: is told in a sentence what was taken over from `start`.
 
@@ -83,43 +88,65 @@ def train(
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"{run} cannot be the folder of a run: {error.strerror}") from error
-    trainer = Trainer(recipe, start, say)
-    step, samples, seconds = load_state(run / "state.pt", recipe, trainer.parts)
-    watch, losses = _Stopwatch(seconds), list[float]()
-    feed = Feed(recipe, pictures, trainer.rank, trainer.processes)
-    records = Records(run, step, active=trainer.rank == 0)
+    _Run(recipe, pictures, run, Trainer(recipe, start, say)).go(max_seconds, log_every, save_every, report)
+    return run / _WEIGHTS
 
-    def diverged() -> DataError:
-        return DataError(f"The run in {run} diverged at step {step}; start a new one with lower learning rates")
 
-    def save() -> None:
-        if trainer.rank == 0:
-            sheet = sample_sheet(trainer.average, trainer.device, recipe, pictures)
+class _Run:
+    """A run at the step, the number of samples and the seconds that it has reached."""
+
+    def __init__(self, recipe: Recipe, pictures: PictureFolders, folder: Path, trainer: Trainer) -> None:
+        self.recipe, self.pictures, self.folder, self.trainer = recipe, pictures, folder, trainer
+        self.step, self.samples, seconds = load_state(folder / _STATE, recipe, trainer.parts)
+        self.watch = _Stopwatch(seconds)
+        self.feed = Feed(recipe, pictures, trainer.rank, trainer.processes)
+        self.records = Records(folder, self.step, active=trainer.rank == 0)
+
+    def go(self, max_seconds: float, log_every: int, save_every: int, report: Callable[[Progress], None]) -> None:
+        """Take the steps that are left."""
+        recipe, watch, losses, saved = self.recipe, self.watch, list[float](), self.watch.seconds
+        with self.records, self.feed:
+            while (at := max(self.step, int(recipe.steps * watch.seconds / max_seconds))) < recipe.steps:
+                losses.append(self._advance(at))
+                mean, done = sum(losses) / len(losses), max(self.step / recipe.steps, watch.seconds / max_seconds)
+                late = watch.seconds - saved > _MOST_SECONDS_UNSAVED
+                if self.step % save_every == 0 or done >= 1 or late:
+                    self._save(last=done >= 1)
+                    saved = watch.seconds
+                if self.step % log_every == 0 or done >= 1:
+                    rate = recipe.schedule(at, recipe.steps)
+                    self.records.log(self.step, loss=mean, rate=rate, seconds=watch.seconds)
+                    losses.clear()
+                sheet = self.records.last_sheet
+                report(Progress(self.step, recipe.steps, mean, watch.seconds, min(done, 1.0), sheet))
+
+    def _advance(self, at: int) -> float:
+        """Take one step, with the phase and the learning rates that belong to step `at`; return its loss."""
+        phase = self.recipe.phase_at(at)
+        loss = self.trainer.advance(self.feed.batch(self.samples, phase), self.step, at)
+        self.step, self.samples = self.step + 1, self.samples + phase.batch
+        loss, self.watch.seconds = self.trainer.agreed(loss, self.watch.lap())
+        if not math.isfinite(loss):
+            raise self._diverged()
+        return loss
+
+    def _save(self, *, last: bool) -> None:
+        """Write the averaged weights, then the state: a run killed in between repeats some steps and writes both."""
+        if self.trainer.rank == 0:
+            sheet = sample_sheet(self.trainer.average, self.trainer.device, self.recipe, self.pictures)
             if not np.isfinite(sheet).all():  # the last good state stays
-                raise diverged()
-            trainer.save_weights(run / "weights.safetensors")
-            save_state(run / "state.pt", recipe, trainer.parts, step, samples, watch.seconds)
-            records.sheet(sheet, step)
-        trainer.wait()
+                raise self._diverged()
+            self.trainer.save_weights(self.folder / _WEIGHTS)
+            parts = self.trainer.parts
+            save_state(self.folder / _STATE, self.recipe, parts, self.step, self.samples, self.watch.seconds)
+            if last or self.step >= self.records.step_of_last_sheet + self.recipe.steps / _MOST_SHEETS:
+                self.records.sheet(sheet, self.step)
+        self.trainer.wait()
 
-    with records, feed:
-        while (at := max(step, int(recipe.steps * watch.seconds / max_seconds))) < recipe.steps:
-            phase = recipe.phase_at(at)
-            loss = trainer.advance(feed.batch(samples, phase), step, at)
-            step, samples = step + 1, samples + phase.batch
-            loss, watch.seconds = trainer.agreed(loss, watch.lap())
-            if not math.isfinite(loss):
-                raise diverged()
-            losses.append(loss)
-            done = max(step / recipe.steps, watch.seconds / max_seconds)
-            if step % save_every == 0 or done >= 1:
-                save()
-            mean = sum(losses) / len(losses)
-            if step % log_every == 0 or done >= 1:
-                records.log(step, loss=mean, rate=recipe.schedule(at, recipe.steps), seconds=watch.seconds)
-                losses.clear()
-            report(Progress(step, recipe.steps, mean, watch.seconds, min(done, 1.0), records.last_sheet))
-    return run / "weights.safetensors"
+    def _diverged(self) -> DataError:
+        return DataError(
+            f"The run in {self.folder} diverged at step {self.step}; start a new one with lower learning rates"
+        )
 
 
 class _Stopwatch:

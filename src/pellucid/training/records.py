@@ -32,11 +32,16 @@ class Records:
     def __init__(self, run: Path, step: int, *, active: bool) -> None:
         self._run, self._active = run, active
         self._curves: Any = None
-        sheets = sorted((run / "samples").glob("*.png"))
+        sheets = sorted((run / "samples").glob("[0-9]*.png"))
         self.last_sheet: Path | None = sheets[-1] if sheets else None
         if active:
             _trim(run / "log.jsonl", step)
             self._curves = _curves(run / "tensorboard", step)
+
+    @property
+    def step_of_last_sheet(self) -> int:
+        """0 where there is none."""
+        return 0 if self.last_sheet is None else int(self.last_sheet.stem)
 
     def __enter__(self) -> Self:
         return self

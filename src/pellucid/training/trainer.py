@@ -38,6 +38,9 @@ class Trainer:
         self._system = next(name for name, s in checkpoints.SYSTEMS.items() if type(recipe.network) is s.config)
         build = checkpoints.SYSTEMS[self._system].network
         self.network, self.average = build(recipe.network), build(recipe.network).requires_grad_(False)
+        for name, parameter in self.network.named_parameters():
+            if name.startswith("unused."):  # as in FFTformer; several processes would wait for its gradient
+                parameter.requires_grad_(False)
         if start is not None:
             sentence = _begin_with(self.network, start)
             if self.rank == 0:
