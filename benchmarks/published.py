@@ -1,8 +1,8 @@
 """Our protocols against what others have for the degraded pictures themselves, without any restoration.
 
-`python benchmarks/published.py --data ROOT` with ROOT holding the sets of `pellucid.evaluation.SETS`. If our degradation,
-our measure or our border were another than the field's, these figures would be off. Fails where one is, and writes
-results/published.json.
+`python benchmarks/published.py --data ROOT` with ROOT holding the sets of `pellucid.evaluation.SETS`. If what we do to
+pictures, or how we compare them, were not what the field does, these figures would be off. Fails where one is, and
+writes results/published.json.
 """
 
 import argparse
