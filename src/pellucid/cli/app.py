@@ -275,8 +275,10 @@ def evaluate(
 ) -> None:
     """Measure PSNR and SSIM of restored pictures, by the field's protocols: the same degradation every time."""
     from pellucid import evaluation
-    from pellucid.errors import UsageError
+    from pellucid.errors import DataError, UsageError
 
+    if out is not None and not out.parent.is_dir():  # said before the work, not after it
+        raise DataError(f"cannot write {out}: the directory {out.parent} does not exist; create it first")
     if sigma and task != "denoise":
         raise UsageError(f"--sigma is for denoise; the levels of {task} are given with --level")
     protocol = evaluation.protocol_for(task, scale=scale, kernels=kernels)
