@@ -61,7 +61,6 @@ def plan_tile(
     *,
     per_row: int = 0,
     fixed: int = 0,
-    value_bytes: int = 4,
 ) -> TileShape:
     """Choose the tiles with which restoring a picture stays inside a budget and computes the fewest pixels.
 
@@ -76,7 +75,6 @@ def plan_tile(
         budget: in bytes.
         per_row: bytes held for each row of a tile besides: those of the bands that span the picture's width.
         fixed: bytes held all the time besides, such as the parameters.
-        value_bytes: of a value inside the network; 2 in half precision.
 
     Raises:
         BudgetError: not even the smallest tile fits; the sentence names the smallest budget that works.
@@ -87,7 +85,7 @@ def plan_tile(
         return MARGIN + fixed + per_row * min(tile_height, height)
 
     def needed(tile_height: int, tile_width: int) -> int:
-        return held(tile_height) + network.bytes(tile_height, tile_width, value_bytes=value_bytes)
+        return held(tile_height) + network.bytes(tile_height, tile_width)
 
     if needed(rows.whole, columns.whole) <= budget:
         return TileShape(rows.whole, columns.whole, network.overlap)
@@ -101,7 +99,7 @@ def plan_tile(
     best_up_to = list(accumulate(widths, lambda best, next_: min(best, next_, key=columns.computed)))
     shapes: list[tuple[int, TileShape]] = []
     for tile_height in rows.sides():
-        widest = network.widest(tile_height, budget - held(tile_height), value_bytes=value_bytes)
+        widest = network.widest(tile_height, budget - held(tile_height))
         if widest >= columns.smallest:
             tile_width = best_up_to[bisect_right(widths, widest) - 1]
             computed = rows.computed(tile_height) * columns.computed(tile_width)
