@@ -82,9 +82,10 @@ def most_like_in_part(photographs: Sequence[Look], pictures: Sequence[Look]) -> 
     found = _in_part(photographs, pictures, _AFAR)
     for row, column in np.argwhere(found > _SUSPECT).tolist():
         found[row, column] = _in_part([photographs[row]], [pictures[column]], _CLOSELY).item()
+    best: list[int] = found.argmax(axis=0).tolist()
     return [
-        Likeness(photograph=photographs[best].path, picture=picture.path, correlation=float(found[best, column]))
-        for column, (picture, best) in enumerate(zip(pictures, found.argmax(axis=0).tolist(), strict=True))
+        Likeness(photograph=photographs[row].path, picture=picture.path, correlation=float(found[row, column]))
+        for column, (row, picture) in enumerate(zip(best, pictures, strict=True))
     ]
 
 

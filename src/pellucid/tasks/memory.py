@@ -14,6 +14,7 @@ from pellucid.images.tiles import even_tiles
 MARGIN = 192 * 2**20  # the libraries' own buffers, the allocator's gaps, the compressed file
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _SMALLEST_SIDE = 256  # below this a network sees too little of the picture, and most of the work is overlap
+_LITTLE_MORE = 1.02  # work that larger tiles are worth
 _UNKNOWN = 4 * 2**30  # free memory where the system does not say
 
 
@@ -67,7 +68,8 @@ def plan_tile(
         MARGIN + fixed + per_row · height of a tile + network.bytes(height, width of a tile) ≤ budget
 
     The whole picture is one tile where that fits. Else each side of a tile is at least 256 pixels and four overlaps, or
-    spans the picture; of the shapes that fit, the one is chosen whose overlaps cost least.
+    spans the picture. Of the shapes that fit and cost within a fiftieth of the least, the largest is chosen: the more
+    a network sees at once, the nearer it is to the whole picture.
 
     Args:
         width, height: of the picture, in pixels.
@@ -97,14 +99,17 @@ def plan_tile(
         )
     widths = sorted(columns.sides())
     best_up_to = list(accumulate(widths, lambda best, next_: min(best, next_, key=columns.computed)))
-    shapes: list[tuple[int, TileShape]] = []
+    shapes: dict[tuple[int, int], int] = {}  # and the pixels that they compute
     for tile_height in rows.sides():
         widest = network.widest(tile_height, budget - held(tile_height))
-        if widest >= columns.smallest:
-            tile_width = best_up_to[bisect_right(widths, widest) - 1]
-            computed = rows.computed(tile_height) * columns.computed(tile_width)
-            shapes.append((computed, TileShape(tile_height, tile_width, network.overlap)))
-    return min(shapes)[1]
+        fitting = bisect_right(widths, widest)
+        for tile_width in {widths[fitting - 1], best_up_to[fitting - 1]} if fitting else ():
+            shapes[tile_height, tile_width] = rows.computed(tile_height) * columns.computed(tile_width)
+    most_work = min(shapes.values()) * _LITTLE_MORE
+    chosen = max(
+        (shape for shape, computed in shapes.items() if computed <= most_work), key=lambda sides: needed(*sides)
+    )
+    return TileShape(*chosen, network.overlap)
 
 
 class _Axis(NamedTuple):

@@ -12,6 +12,8 @@ from pellucid.errors import UsageError
 
 _FOLDER = Path(str(resources.files("pellucid"))) / "weights"
 
+TASKS = ("denoise", "dejpeg", "sr", "demosaic", "deblur", "defocus", "derain")
+
 # For each task the weights for each scale, the usual one first.
 DEFAULT_WEIGHTS: Mapping[str, Mapping[int, str]] = MappingProxyType(
     {"denoise": MappingProxyType({1: "restormer-denoise-s"})}
@@ -22,16 +24,23 @@ def default_weights(task: str | None = None, scale: int | None = None) -> str:
     """Return the name of a task's default weights; those of "denoise" where none is named.
 
     Raises:
-        UsageError: there is no such task, or none at this scale.
+        UsageError: there is no such task, or there are none for it or for this scale.
     """
-    task = task or "denoise"
+    task = check_task(task or "denoise")
     if task not in DEFAULT_WEIGHTS:
-        raise UsageError(f"there is no task {task!r}; there is {', '.join(DEFAULT_WEIGHTS)}")
+        raise UsageError(f"pellucid comes without weights for {task}; name some with --weights")
     by_scale = DEFAULT_WEIGHTS[task]
     scale = scale or next(iter(by_scale))
     if scale not in by_scale:
         raise UsageError(f"{task} has no weights for scale {scale}; there are some for {', '.join(map(str, by_scale))}")
     return by_scale[scale]
+
+
+def check_task(task: str) -> str:
+    """Return the name of a task; raises UsageError where there is none of that name."""
+    if task not in TASKS:
+        raise UsageError(f"there is no task {task!r}; there is {', '.join(TASKS)}")
+    return task
 
 
 def bundled_weights() -> list[str]:
