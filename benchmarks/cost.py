@@ -99,8 +99,7 @@ def compare(results: dict[str, Any]) -> None:
     for case in cases([]):
         for dtype, measured in results.get(case.system, {}).get(case.preset, {}).items():
             for row in measured["shapes"]:
-                value_bytes = getattr(torch, dtype).itemsize
-                formula = case.restoration.bytes(row["height"], row["width"], value_bytes=value_bytes) / MIB
+                formula = case.restoration.bytes(row["height"], row["width"]) / MIB
                 row["formula_mib"], row["ratio"] = formula, formula / row["peak_mib"]
             ratios = ", ".join(f"{row['height']} × {row['width']}: {row['ratio']:.2f}" for row in measured["shapes"])
             print(f"{case.system:10} {case.preset:18} {dtype:8} formula / peak {ratios}")

@@ -1,3 +1,7 @@
+import contextlib
+import gc
+import subprocess
+import sys
 import threading
 import time
 
@@ -88,3 +92,48 @@ def test_making_and_consuming_overlap():
     started = time.perf_counter()
     assert fed(lambda items: list(slowly(items)), slowly(iter(range(20))), 2) == list(range(20))
     assert time.perf_counter() - started < 0.75
+
+
+INTERRUPTED = """
+import _thread, time
+from pellucid.pipelines import fed
+
+def consume(items):
+    next(items)
+    time.sleep(0.3)  # the queue is full by now, and the end waits for room
+    _thread.interrupt_main()
+    time.sleep(0.3)
+    return list(items)
+
+try:
+    fed(consume, iter(range(3)), 2)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_an_interrupt_while_the_end_waits_for_room_does_not_hang():
+    run = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=20, check=True)
+    assert run.stdout == "interrupted\n"
+
+
+def test_a_consumer_that_fails_lets_go_of_the_items():
+    """At once, not when cycles are looked for: they hold the rows of whole pictures."""
+    let_go = []
+
+    def items():
+        try:
+            yield from range(10_000)
+        finally:
+            let_go.append(True)
+
+    def consume(_):
+        raise OSError("the disk is full")
+
+    gc.disable()
+    try:
+        with contextlib.suppress(OSError):
+            fed(consume, items(), 2)
+        assert let_go
+    finally:
+        gc.enable()

@@ -3,7 +3,8 @@
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from queue import Full, Queue
+from queue import Empty, Full, Queue
+from threading import Event
 from typing import Final, TypeVar, cast
 
 Item = TypeVar("Item")
@@ -32,11 +33,10 @@ def fed(consume: Callable[[Iterator[Item]], Result], items: Iterator[Item], dept
     goes wrong in `consume` is raised too, and no further items are made.
     """
     queue: Queue[object] = Queue(depth)
+    stopped = Event()
 
     def received() -> Iterator[Item]:
-        while (item := queue.get()) is not _END:
-            if isinstance(item, StoppedError):
-                raise item
+        while (item := _taken(queue, stopped)) is not _END:
             yield cast(Item, item)
 
     with ThreadPoolExecutor(1) as pool:
@@ -45,11 +45,11 @@ def fed(consume: Callable[[Iterator[Item]], Result], items: Iterator[Item], dept
             for item in items:
                 if not _put(queue, item, result):
                     break
-        except BaseException:
-            _put(queue, StoppedError(), result)
-            raise
-        _put(queue, _END, result)
-        return result.result()
+            _put(queue, _END, result)
+            return result.result()
+        finally:
+            stopped.set()  # whatever interrupts this thread, and wherever, the other one ends
+            del result  # an error in it holds this frame, and the frame the items, until cycles are looked for
 
 
 class StoppedError(Exception):
@@ -65,3 +65,13 @@ def _put(queue: Queue[object], item: object, consumer: Future[Result]) -> bool:
             continue
         return True
     return False
+
+
+def _taken(queue: Queue[object], stopped: Event) -> object:
+    """Wait for an item and take it; raises StoppedError where no more come."""
+    while True:
+        try:
+            return queue.get(timeout=_WAIT)
+        except Empty:
+            if stopped.is_set():
+                raise StoppedError from None

@@ -33,7 +33,6 @@ def test_cost_grows_with_the_padded_tile(name):
     kind = SYSTEMS[system].restoration(config)
     side = kind.multiple
     assert kind.bytes(1, 1) == kind.bytes(side, side) < kind.bytes(side, side + 1) == kind.bytes(side, 2 * side)
-    assert kind.bytes(side, side, value_bytes=2) <= kind.bytes(side, side)
     for memory in (0, kind.bytes(side, 5 * side) - 1, kind.bytes(side, 5 * side)):
         widest = kind.widest(side, memory)
         assert widest == 0 or kind.bytes(side, widest) <= memory

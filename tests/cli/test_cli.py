@@ -341,3 +341,8 @@ def test_a_setting_that_the_system_does_not_take_is_a_sentence(run, weights):
     result = run("info", weights, "--set", "heads=2")
     assert (result.code, result.out) == (2, "")
     assert "holds its own configuration" in result.sentence
+
+
+def test_the_commands_need_no_module_that_only_unix_has():
+    code = "import sys; sys.modules['resource'] = sys.modules['fcntl'] = None; import pellucid.cli.app"
+    subprocess.run([sys.executable, "-c", code], check=True)

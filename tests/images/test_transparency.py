@@ -1,7 +1,6 @@
 """Hidden colours are replaced by those around them, and nothing else is touched."""
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,10 +29,13 @@ def test_what_shows_stays_and_what_hides_is_between(size, channels, seed):
         assert (filled <= high + 1e-6).all()
 
 
-@pytest.mark.parametrize("weight", [np.zeros((5, 7), np.float32), np.ones((5, 7), np.float32)])
-def test_all_or_nothing_is_the_picture_itself(weight):
+def test_what_shows_everywhere_is_the_picture_itself():
     pixels = random(5, 7, 3)
-    assert bleed(pixels, weight) is pixels
+    assert bleed(pixels, np.ones((5, 7), np.float32)) is pixels
+
+
+def test_what_shows_nowhere_is_black_whatever_it_holds():
+    assert not bleed(np.full((5, 7, 3), np.nan, np.float32), np.zeros((5, 7), np.float32)).any()
 
 
 def test_one_colour_fills_everything():

@@ -12,6 +12,7 @@ from pellucid.errors import PellucidError, UsageError
 from pellucid.images import Picture, read_picture
 from pellucid.tasks import Job, RestoreOptions, Restorer, plan_jobs, restore_files
 from pellucid.tasks.ledger import LEDGER_NAME
+from pellucid.tasks.restore import ResultSize
 
 
 @pytest.fixture
@@ -30,6 +31,9 @@ class Idle:
 
     def check(self, *_, **__):
         pass
+
+    def result_size(self, header):
+        return ResultSize(header.width, header.height, header.channels)
 
     def restored(self, *_, **__):
         raise AssertionError("this is work")

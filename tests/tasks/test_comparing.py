@@ -7,6 +7,7 @@ import os
 import re
 from html.parser import HTMLParser
 from importlib import resources
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,9 +16,10 @@ from PIL import Image, ImageCms
 
 from little import little_picture
 from pellucid.errors import PellucidError
-from pellucid.images import Metadata, Picture, read_picture
+from pellucid.images import Metadata, Picture, PictureStream, read_picture
 from pellucid.images.comparison import Comparison
 from pellucid.tasks import Job, RestoreOptions, Restorer, plan_jobs, restore_files
+from pellucid.tasks.account import Account
 from pellucid.tasks.comparing import comparison_paths, refuse_comparison, save_comparison
 
 RNG = np.random.default_rng(0)
@@ -259,7 +261,7 @@ def test_result_without_a_comparison_is_a_failure_and_stays(photo, restorer, tmp
     assert "No space left" in outcome.error
     assert outcome.as_dict()["target"] == str(tmp_path / "photo-restored.png")
     assert read_picture(tmp_path / "photo-restored.png").width == 13
-    assert files(tmp_path) == {"photo.png", "photo-restored.png", "photo-restored-compare.png"}
+    assert files(tmp_path) == {"photo.png", "photo-restored.png"}
 
     def too_large(*_):
         raise MemoryError
@@ -291,3 +293,26 @@ def test_colour_profile_of_the_source(restorer, tmp_path):
     outcomes(restorer, plan_jobs([tmp_path / "a.jpg"], None))
     with Image.open(tmp_path / "a-restored-compare.png") as sheet:
         assert sheet.info["icc_profile"] == ICC
+
+
+def test_a_batch_that_is_done_is_compared_when_that_is_asked_for(restorer, tmp_path):
+    """Asked for later, or killed before: the results stay what they were."""
+    sources = [tmp_path / name for name in ("a.png", "b.png")]
+    for source in sources:
+        little_picture().save(source)
+    jobs = plan_jobs(sources, None)
+    list(restore_files(restorer, jobs, overwrite=False))
+    results = [job.target.read_bytes() for job in jobs]
+    assert [(outcome.status, outcome.error) for outcome in outcomes(restorer, jobs)] == [("restored", None)] * 2
+    assert [job.target.read_bytes() for job in jobs] == results
+    assert all(path.exists() for job in jobs for path in comparison_paths(job.target))
+    assert [outcome.status for outcome in outcomes(restorer, jobs)] == ["done already"] * 2
+    for path in comparison_paths(jobs[0].target):
+        path.unlink()
+    assert [outcome.status for outcome in outcomes(restorer, jobs)] == ["done already", "restored"]
+
+
+def test_a_comparison_takes_its_memory_until_the_last_page():
+    page = PictureStream.of(little_picture())
+    account = Account(Path("a.tif"), compare=True, record=False)
+    assert account.start(page) == account.start(page) > 0

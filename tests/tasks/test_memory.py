@@ -34,12 +34,12 @@ def tasks(draw):
     size, network = (draw(LENGTHS), draw(LENGTHS)), draw(st.sampled_from(NETWORKS))
     per_row = size[0] * draw(st.sampled_from([0, 12, 31]))
     fixed = draw(st.integers(0, 2**32))
-    return (*size, network), {"per_row": per_row, "fixed": fixed, "value_bytes": draw(st.sampled_from([2, 4]))}
+    return (*size, network), {"per_row": per_row, "fixed": fixed}
 
 
 def bytes_of(tile, task):
     (_, height, network), held = task
-    inside = network.bytes(tile.height, tile.width, value_bytes=held["value_bytes"])
+    inside = network.bytes(tile.height, tile.width)
     return MARGIN + held["fixed"] + held["per_row"] * min(height, tile.height) + inside
 
 
@@ -134,7 +134,7 @@ def test_more_memory_hardly_ever_means_more_work(task, more, even_more):
 @example(1000, 300, 100 * MIB, 20_000)
 def test_no_shape_that_fits_means_much_less_work(width, height, more, per_row):
     network = Restoration(3, 16, 32, 2000, bytes_fixed=10**6)
-    task = ((width, height, network), {"per_row": per_row, "fixed": 0, "value_bytes": 4})
+    task = ((width, height, network), {"per_row": per_row, "fixed": 0})
     budget = smallest_budget(task) * MIB + more
     chosen = plan_tile(*task[0], budget, **task[1])
     sides = [[side for side in range(16, length + 16, 16) if side >= min(length, 256)] for length in (height, width)]
@@ -151,13 +151,6 @@ def test_huge_pictures_are_planned_at_once(size):
     assert time.process_time() - started < 3  # and not for ever
 
 
-def test_half_precision_lets_twice_as_much_in():
-    network = Restoration(3, 8, 64, 1000)
-    budget = MARGIN + 1000 * 1024**2
-    assert plan_tile(1024, 2048, network, budget, value_bytes=2)[:2] == (2048, 1024)
-    assert plan_tile(1024, 2048, network, budget - 1000 * 1024, value_bytes=4)[:2] != (2048, 1024)
-
-
 def test_bands_favour_flat_tiles():
     free = plan_tile(30_000, 30_000, NETWORKS[1], 2 * GIB)
     costly = plan_tile(30_000, 30_000, NETWORKS[1], 2 * GIB, per_row=30_000 * 100)
@@ -165,7 +158,7 @@ def test_bands_favour_flat_tiles():
 
 
 def test_refusal_is_a_sentence_with_the_size_and_both_budgets():
-    task = ((30_000, 20_000, NETWORKS[1]), {"per_row": 720_000, "fixed": 0, "value_bytes": 4})
+    task = ((30_000, 20_000, NETWORKS[1]), {"per_row": 720_000, "fixed": 0})
     with pytest.raises(BudgetError) as caught:
         plan_tile(*task[0], 300 * MIB, **task[1])
     assert "30000 × 20000" in str(caught.value)

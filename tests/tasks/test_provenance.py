@@ -133,6 +133,13 @@ def test_tiles_are_told(weights):
     assert "overlap" in tiled
 
 
+def test_a_network_that_enlarges_sees_the_small_picture():
+    golden = Path(__file__).parent.parent / "golden" / "grl_tiny_sr4.pth"
+    restorer = Restorer(RestoreOptions(weights=golden, device="cpu"))
+    told = restorer.provenance(PictureStream.of(little_picture(70, 50)))
+    assert (told["scale"], told["tiles"]) == ("4", "whole")
+
+
 def test_in_json(restorer, tmp_path):
     little_picture().save(tmp_path / "a.png")
     done = restored(restorer, tmp_path / "a.png", tmp_path / "b.png").as_dict()

@@ -1,5 +1,6 @@
 """A picture in, the same picture restored out: everything that is not asked for stays."""
 
+import json
 import re
 import sys
 from dataclasses import replace
@@ -324,6 +325,32 @@ def test_device_that_is_not_there_is_refused(weights, name):
 def test_unknown_precision_is_refused(weights, dtype):
     with pytest.raises(UsageError, match="is no precision"):
         restorer_of(weights, dtype=dtype)
+
+
+@pytest.mark.parametrize(
+    ("card", "expected"),
+    [
+        ({"bears": ["float16", "bfloat16"]}, torch.float16),
+        ({"bears": []}, torch.float32),
+        ({}, torch.float32),
+        (None, torch.float32),
+    ],
+)
+def test_precision_is_reduced_where_the_card_says_that_nothing_is_lost(tmp_path, monkeypatch, card, expected):
+    monkeypatch.setattr("pellucid.tasks.weights._FOLDER", tmp_path)
+    path = saved(little_network(), tmp_path / "little.safetensors")
+    if card is not None:
+        (tmp_path / "little.json").write_text(json.dumps(card))
+    assert MODULE._choose_dtype("auto", torch.device("cuda"), path) == expected
+    assert MODULE._choose_dtype("auto", torch.device("mps"), path) == torch.float32
+    assert MODULE._choose_dtype("bfloat16", torch.device("cuda"), path) == torch.bfloat16
+    assert Restorer(RestoreOptions(weights="little", device="cpu")).dtype == torch.float32
+
+
+def test_weights_of_the_user_bear_nothing_whatever_lies_beside_them(tmp_path):
+    path = saved(little_network(), tmp_path / "little.safetensors")
+    (tmp_path / "little.json").write_text('{"bears": ["float16"]}')
+    assert MODULE._choose_dtype("auto", torch.device("cuda"), path) == torch.float32
 
 
 @pytest.mark.parametrize("given_weights", [False, True])

@@ -312,3 +312,17 @@ def test_notes_come_before_the_work(tmp_path):
     for source, words in sources.items():
         for word in words:
             assert any(name == source and word in note for name, note in said), word
+
+
+def test_pictures_that_are_more_than_pages_are_refused_and_not_lost(tmp_path):
+    """Volumes, and arrays of which only the first plane has a directory."""
+    volumes, arrays = tmp_path / "volumes.tif", tmp_path / "arrays.tif"
+    with tifffile.TiffWriter(volumes) as file:
+        for _ in range(2):
+            file.write(STACK[0], photometric="minisblack", volumetric=True, metadata=None)
+    with tifffile.TiffWriter(arrays) as file:
+        for _ in range(2):
+            file.write(STACK[0], photometric="minisblack", metadata={"axes": "ZYX"}, truncate=True)
+    for path in (volumes, arrays):
+        with pytest.raises(PictureError, match="several pictures in one"):
+            list(read_pages(path))

@@ -9,15 +9,24 @@ import tifffile
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from little import MULTIPLE, little_network, little_picture, saved
 from pellucid import checkpoints
-from pellucid.errors import BudgetError, PellucidError, UsageError
-from pellucid.images import Picture, PictureStream, open_picture, read_picture, write_pages
+from pellucid.errors import BudgetError, PellucidError, PictureError, UsageError
+from pellucid.images import (
+    Metadata,
+    Picture,
+    PictureStream,
+    open_picture,
+    read_header,
+    read_picture,
+    write_pages,
+)
 from pellucid.images.mosaic import malvar
 from pellucid.images.resampling import resized
 from pellucid.images.stream import Window
-from pellucid.tasks import RestoreOptions, Restorer, restore
+from pellucid.tasks import RestoreOptions, Restorer, plan_jobs, restore, restore_files
 from pellucid.tasks.memory import TileShape
 from pellucid.tasks.runner import Runner
 
@@ -151,6 +160,119 @@ def test_weights_say_what_they_are_for(tmp_path):
         restorer_of(path, scale=4)
     with pytest.raises(UsageError, match="deblur keeps the size"):
         restorer_of(weights_for(tmp_path, "deblur"), scale=2)
+
+
+@pytest.mark.usefixtures("small_tiles")
+def test_what_lies_under_transparency_does_not_colour_the_edge(tmp_path):
+    """Alpha is interpolated, so at the edge of what shows there are pixels that lie nearest to one that does not."""
+    pixels = np.zeros((20, 20, 3), np.float32)
+    pixels[:, :9] = (0.75, 0.25, 0.5)
+    alpha = np.zeros((20, 20), np.float32)
+    alpha[:, :9] = 1
+    restored = restorer_of(weights_for(tmp_path, "sr", 4))(Picture(pixels=pixels, alpha=alpha))
+    assert ((restored.alpha > 0) & (restored.alpha < 1)).any()
+    np.testing.assert_allclose(restored.pixels[restored.alpha > 0], [(0.75, 0.25, 0.5)] * (restored.alpha > 0).sum())
+    np.testing.assert_array_equal(restored.pixels[restored.alpha == 0], 0)
+
+
+@pytest.mark.usefixtures("small_tiles")
+@pytest.mark.parametrize("nothing", [np.nan, -9999.0])
+def test_what_a_mosaic_does_not_know_spreads_nowhere(tmp_path, nothing):
+    pixels = np.full((75, 52, 1), 0.5, np.float32)
+    pixels[20:23, 30:33] = nothing
+    no_data = nothing if np.isfinite(nothing) else None
+    picture = Picture(pixels=pixels, bit_depth=32, numbers="float", no_data=no_data)
+    restored = restorer_of(weights_for(tmp_path, "demosaic"))(picture).pixels
+    expected = np.repeat(pixels, 3, axis=2)
+    np.testing.assert_allclose(restored, expected, rtol=1e-6)
+
+
+def test_a_grey_profile_does_not_describe_colours(tmp_path):
+    picture = replace(little_picture(20, 20, channels=1), metadata=Metadata(icc=bytes(16) + b"GRAY" + bytes(112)))
+    restored = restorer_of(weights_for(tmp_path, "demosaic"))(picture)
+    assert restored.metadata.icc is None
+    assert "its grey colour profile does not describe the colours of a mosaic and is not kept" in restored.notes
+
+
+def test_what_is_no_mosaic_is_refused_before_the_work(tmp_path):
+    restorer = restorer_of(weights_for(tmp_path, "demosaic"))
+    little_picture().save(tmp_path / "colour.png")
+    replace(little_picture(channels=1), alpha=np.ones((9, 13), np.float32)).save(tmp_path / "alpha.png")
+    with pytest.raises(PictureError, match="this one is in colour"):
+        restorer.check(read_header(tmp_path / "colour.png"))
+    with pytest.raises(PictureError, match="this one has transparency"):
+        restorer.check(read_header(tmp_path / "alpha.png"))
+
+
+def test_a_picture_twice_as_large_keeps_its_size_in_print(tmp_path):
+    exif = Image.Exif()
+    exif[282], exif[283], exif[296] = 300.0, 150.0, 2
+    exif.get_ifd(34665).update({40962: 40_000, 40963: 9})
+    xmp = b'<x exif:PixelXDimension="13" tiff:XResolution="300/1"><exif:PixelYDimension>9</exif:PixelYDimension></x>'
+    metadata = Metadata(exif=exif.tobytes()[6:], xmp=xmp, resolution=(300.0, 150.0))
+    picture = replace(little_picture(), metadata=metadata)
+    restored = restorer_of(weights_for(tmp_path, "sr", 2))(picture).metadata
+    assert restored.resolution == (600, 300)
+    found = Image.Exif()
+    found.load(b"Exif\0\0" + restored.exif)
+    assert (found[282], found[283]) == (600, 300)
+    assert dict(found.get_ifd(34665)) == {40962: 80_000, 40963: 18}
+    assert restored.xmp == xmp.replace(b'"13"', b'"26"').replace(b"300/1", b"600/1").replace(b">9<", b">18<")
+
+
+def test_a_larger_picture_has_smaller_pixels_whatever_their_unit(tmp_path):
+    tifffile.imwrite(
+        tmp_path / "a.tif", np.zeros((9, 13), np.uint8), imagej=True, resolution=(3.3, 3.3), resolutionunit=1
+    )
+    picture = restorer_of(weights_for(tmp_path, "sr", 2))(read_picture(tmp_path / "a.tif"))
+    picture.save(tmp_path / "b.tif")
+    with tifffile.TiffFile(tmp_path / "b.tif") as file:
+        assert file.pages[0].tags["XResolution"].value == (66, 10)
+
+
+def test_writing_a_larger_picture_needs_memory_for_the_larger(tmp_path, monkeypatch):
+    """WebP is encoded whole: 4 × 4 as many pixels, of four channels, and the encoder's copy."""
+    held = []
+
+    def plan(*_, fixed, **__):
+        held.append(fixed)
+        return TileShape(4 * MULTIPLE, 6 * MULTIPLE, MULTIPLE)
+
+    monkeypatch.setattr(MODULE, "plan_tile", plan)
+    replace(little_picture(), alpha=np.ones((9, 13), np.float32)).save(tmp_path / "a.png")
+    restorer = restorer_of(weights_for(tmp_path, "sr", 4))
+    for target in (tmp_path / "b.png", tmp_path / "b.webp"):
+        jobs = plan_jobs([tmp_path / "a.png"], target)
+        assert [outcome.error for outcome in restore_files(restorer, jobs, overwrite=False)] == [None]
+    by_rows, whole = set(held[: len(held) // 2]), set(held[len(held) // 2 :])
+    assert {fixed + 2 * 16 * 9 * 13 * 4 for fixed in by_rows} == whole
+
+
+def test_a_larger_picture_that_cannot_be_written_is_refused_before_the_work(tmp_path, monkeypatch):
+    little_picture(1, 20_000).save(tmp_path / "a.jpg")
+    monkeypatch.setattr(Restorer, "restored", None)
+    restorer = restorer_of(weights_for(tmp_path, "sr", 4))
+    (outcome,) = restore_files(restorer, plan_jobs([tmp_path / "a.jpg"], None), overwrite=False)
+    assert "JPEG holds at most 65500 pixels per side; this picture has 80000 × 4" in outcome.error
+
+
+@pytest.mark.parametrize("scale", ["many", "0", "-2"])
+def test_weights_of_no_scale_are_refused(tmp_path, scale):
+    path = tmp_path / "w.safetensors"
+    checkpoints.save(little_network(), "restormer", path, about={"task": "sr", "scale": scale})
+    with pytest.raises(UsageError, match=f"say that they enlarge {scale} times"):
+        restorer_of(path)
+
+
+@pytest.mark.parametrize("scale", [0, -2])
+def test_no_scale_is_refused(weights, scale):
+    with pytest.raises(UsageError, match=f"the scale must be 1 or more, not {scale}"):
+        restorer_of(weights, scale=scale)
+
+
+def test_every_task_takes_weights_of_the_user(weights):
+    assert restorer_of(weights, task="derain").task == "derain"
+    assert restorer_of(weights, task="sr", scale=3).scale == 3
 
 
 # Memory that runs out

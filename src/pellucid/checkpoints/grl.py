@@ -193,7 +193,7 @@ def _restoration(config: GRLConfig) -> Restoration | None:
     held = 4 * (max(body, head) + pictures)
     overlap = round_up(_OVERLAP, config.multiple)
     channels, multiple = config.in_channels, config.multiple
-    return Restoration(channels, multiple, overlap, held, _STRIPES, halves=False, scale=config.scale)
+    return Restoration(channels, multiple, overlap, held, _STRIPES, scale=config.scale)
 
 
 def _input_rule(config: GRLConfig) -> str:

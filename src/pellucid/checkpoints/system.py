@@ -20,10 +20,9 @@ class Restoration(NamedTuple):
         overlap: pixels that neighbouring tiles share, so that the joints show no more than with any larger overlap; a
             multiple of `multiple`.
         bytes_per_pixel: memory in float32 for each pixel of its padded input while it runs, the input and the output
-            among it. A formula held against measurements by `benchmarks/cost.py`.
+            among it. A formula held against measurements by `benchmarks/cost.py`. Reduced precision needs less, but a
+            tile that overflows in it is computed again.
         bytes_fixed: memory that it takes besides, whatever the size of the input; not the parameters.
-        halves: whether half precision halves the bytes per pixel; not where wide layers compute in float32 all the
-            same, or where this has not been measured.
         scale: factor by which height and width grow.
         white: the value of white in its input and output.
     """
@@ -33,23 +32,19 @@ class Restoration(NamedTuple):
     overlap: int
     bytes_per_pixel: int
     bytes_fixed: int = 0
-    halves: bool = True
     scale: int = 1
     white: float = 1.0
 
-    def bytes(self, height: int, width: int, *, value_bytes: int = 4) -> int:
-        """Memory that an input of this size takes while the network runs; `value_bytes` is 2 in half precision."""
+    def bytes(self, height: int, width: int) -> int:
+        """Memory that an input of this size takes while the network runs."""
         rows, columns = (round_up(side, self.multiple) for side in (height, width))
-        return self.bytes_fixed + self._per_pixel(value_bytes) * rows * columns
+        return self.bytes_fixed + self.bytes_per_pixel * rows * columns
 
-    def widest(self, height: int, memory: int, *, value_bytes: int = 4) -> int:
+    def widest(self, height: int, memory: int) -> int:
         """The largest multiple for which an input of this height and that width takes no more than `memory` bytes."""
         rows = round_up(height, self.multiple)
-        columns = (memory - self.bytes_fixed) // (self._per_pixel(value_bytes) * rows)
+        columns = (memory - self.bytes_fixed) // (self.bytes_per_pixel * rows)
         return max(0, columns // self.multiple * self.multiple)
-
-    def _per_pixel(self, value_bytes: int) -> int:
-        return -(-self.bytes_per_pixel * value_bytes // 4) if self.halves else self.bytes_per_pixel
 
 
 def round_up(pixels: int, multiple: int) -> int:

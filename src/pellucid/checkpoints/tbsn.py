@@ -186,7 +186,7 @@ def _restoration(config: TBSNConfig) -> Restoration | None:
     maps = max(_LIVE_MAPS * config.width, round(_LIVE_WINDOWS * inner))
     overlap = round_up(_OVERLAP, config.multiple)
     held, white = 4 * (maps + 4 * config.in_channels), config.value_range
-    return Restoration(config.in_channels, config.multiple, overlap, held, _STRIPES, halves=False, white=white)
+    return Restoration(config.in_channels, config.multiple, overlap, held, _STRIPES, white=white)
 
 
 def _input_rule(config: TBSNConfig) -> str:

@@ -50,7 +50,7 @@ def _restoration(config: TBSNUNetConfig) -> Restoration | None:
     if config.in_channels != config.out_channels:
         return None
     held, white = 4 * (_LIVE_MAPS * config.width + 8 * config.in_channels), config.value_range
-    return Restoration(config.in_channels, config.multiple, _OVERLAP, held, _SCRATCH, halves=False, white=white)
+    return Restoration(config.in_channels, config.multiple, _OVERLAP, held, _SCRATCH, white=white)
 
 
 def _input_rule(config: TBSNUNetConfig) -> str:

@@ -164,7 +164,9 @@ _WEIGHT_SUFFIXES = {".safetensors", ".pth", ".pt", ".ckpt", ".bin"}
 def _describe_picture(file: Path) -> dict[str, Any]:
     from pellucid.images import read_header
 
-    return asdict(read_header(file))
+    facts = asdict(read_header(file))
+    del facts["bytes_held"]  # of no interest outside
+    return facts
 
 
 def _describe_weights(file: Path, settings: list[str] | None) -> dict[str, Any]:

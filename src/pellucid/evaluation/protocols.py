@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from pellucid.data.degradations.blur import blurred, disc_kernel, motion_kernel
 from pellucid.data.degradations.jpeg import jpeg
 from pellucid.errors import DataError, UsageError
-from pellucid.images import Picture
-from pellucid.images.mosaic import malvar, mosaic
+from pellucid.images import Picture, PictureStream, preparing
+from pellucid.images.mosaic import mosaic
 from pellucid.images.picture import to_floats, to_integers
 from pellucid.images.resampling import resized
 
@@ -105,7 +105,7 @@ def shrunken(clean: NDArray[np.uint8], scale: float) -> Problem:
 
 def enlarged(degraded: Picture, *, scale: int) -> Picture:
     """Enlarge by MATLAB's bicubic."""
-    return replace(degraded, pixels=resized(degraded.pixels, degraded.height * scale, degraded.width * scale))
+    return preparing.enlarged(PictureStream.of(degraded), scale).whole()
 
 
 def mosaicked(clean: NDArray[np.uint8], _: float) -> Problem:
@@ -115,7 +115,7 @@ def mosaicked(clean: NDArray[np.uint8], _: float) -> Problem:
 
 def interpolated(degraded: Picture) -> Picture:
     """Interpolate a mosaic with the filters of Malvar, He and Cutler."""
-    return replace(degraded, pixels=malvar(degraded.pixels[..., 0]))
+    return preparing.demosaiced(PictureStream.of(degraded)).whole()
 
 
 def shaken(clean: NDArray[np.uint8], number: float, *, kernels: Kernels) -> Problem:

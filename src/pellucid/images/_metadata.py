@@ -9,7 +9,18 @@ from io import BytesIO
 import numpy as np
 
 from pellucid.errors import PictureError
-from pellucid.images._ifd import RATIONAL, Directory, Field, Layout, next_pointer, read_directory, read_layout
+from pellucid.images._ifd import (
+    EXIF,
+    LONG,
+    RATIONAL,
+    SHORT,
+    Directory,
+    Field,
+    Layout,
+    next_pointer,
+    read_directory,
+    read_layout,
+)
 from pellucid.images.picture import ArrayTags, Metadata
 
 ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 274, 282, 283, 296
@@ -17,6 +28,10 @@ RESOLUTION_TAGS = {X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT}
 INCH, CENTIMETRE = 2, 3
 
 _EXIF_PREFIX = b"Exif\0\0"
+_SIZE_TAGS = {256, 257, 40962, 40963}  # width and height
+_XMP_SIZE = re.compile(
+    rb"""((?:tiff:Image(?:Width|Length)|tiff:[XY]Resolution|exif:Pixel[XY]Dimension)\s*(?:=\s*["']|>)\s*)(\d{1,9})(?![\d.])"""
+)
 _XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation\s*(?:=\s*["']|>)\s*)([1-8])""")
 
 
@@ -98,6 +113,38 @@ def resolution_lost(metadata: Metadata, name: str) -> list[str]:
 def grey_profile_lost(name: str) -> str:
     """For formats that store grey as three equal channels."""
     return f"{name} stores grey as RGB, which a grey colour profile does not describe; the profile is not kept"
+
+
+def enlarged_metadata(metadata: Metadata, scale: int) -> Metadata:
+    """What is true of the picture `scale` times larger: more pixels to the inch, and sizes as they are."""
+    if scale == 1:
+        return metadata
+    exif, xmp, resolution = metadata.exif, metadata.xmp, metadata.resolution
+    if exif is not None:
+        with suppress(ValueError):  # a damaged block states nothing
+            exif = _enlarged_exif(exif, scale)
+    if xmp is not None:
+        xmp = _XMP_SIZE.sub(lambda found: found[1] + str(scale * int(found[2])).encode(), xmp)
+    if resolution is not None:
+        resolution = (scale * resolution[0], scale * resolution[1])
+    return replace(metadata, exif=exif, xmp=xmp, resolution=resolution)
+
+
+def _enlarged_exif(exif: bytes, scale: int) -> bytes:
+    """The block with nothing but the sizes in it changed, and its resolution; raises ValueError where it has none."""
+    directory, layout = exif_directory(exif)
+    within = directory.children.get(EXIF, Directory()).fields
+    for field in (found for tag, found in (directory.fields | within).items() if tag in _SIZE_TAGS):
+        number = scale * layout.number(field.value)
+        if field.kind in (SHORT, LONG) and field.count == 1 and number < 2**32:
+            # An entry has room for the larger kind, which stands before the count of values.
+            kind, count = layout.pack("H", LONG), exif[field.at - 4 : field.at]
+            exif = exif[: field.at - 6] + kind + count + layout.pack("I", number) + exif[field.at + 4 :]
+    for field in (directory.fields[tag] for tag in (X_RESOLUTION, Y_RESOLUTION) if tag in directory.fields):
+        numerator = scale * layout.number(field.value[:4])
+        if field.kind == RATIONAL and field.count == 1 and numerator < 2**32:
+            exif = exif[: field.at] + layout.pack("I", numerator) + exif[field.at + 4 :]
+    return exif
 
 
 def _upright_exif(exif: bytes) -> tuple[bytes, int | None, tuple[float, float] | None, bool]:

@@ -51,6 +51,8 @@ def pages(file: BinaryIO) -> Iterator[Page]:
             raise PictureError("camera raw files are not supported; develop it to an ordinary TIFF first")
         kept = [index for index in range(len(tif.pages)) if index == 0 or not _page(tif, index).is_reduced]
         slices = _slices(tif) if len(tif.pages) == 1 else 1
+        if len(tif.pages) > 1 and any(_hides_pictures(_page(tif, index)) for index in kept):
+            raise _several_in_one()
         count = len(kept) * slices
         for index in kept:
             page = first if index == 0 else _page(tif, index)
@@ -76,8 +78,17 @@ def _slices(tif: tifffile.TiffFile) -> int:
         return 1
     plain = page.compression == 1 and page.is_contiguous and size % page.size == 0
     if page.imagedepth > 1 or not plain or not (tif.is_imagej or tif.is_shaped):
-        raise PictureError("TIFF with several pictures in one is not supported in this form; save them as pages")
+        raise _several_in_one()
     return size // page.size
+
+
+def _hides_pictures(page: tifffile.TiffPage) -> bool:
+    """Whether one of several pages is a volume, or the first of an array whose others have no directories."""
+    return page.imagedepth > 1 or (page.is_shaped and '"truncated": true' in page.description)
+
+
+def _several_in_one() -> PictureError:
+    return PictureError("TIFF with several pictures in one is not supported in this form; save them as pages")
 
 
 def _survey(file: BinaryIO, page: tifffile.TiffPage, count: int, *, has_previews: bool) -> Survey:

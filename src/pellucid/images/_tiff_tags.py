@@ -211,7 +211,8 @@ def _array_fields(
         return directory.fields
     if array.names:
         lost.append(f"the {', '.join(array.names)} is not true of these pages and is not kept")
-    return {tag: field for tag, field in directory.fields.items() if tag in RESOLUTION_TAGS and order == layout}
+    same_pixels = order == layout and sorted(array.shape[1:3]) == sorted(shape[1:3])
+    return {tag: field for tag, field in directory.fields.items() if tag in RESOLUTION_TAGS and same_pixels}
 
 
 def _classic(directory: Directory) -> Directory:

@@ -15,11 +15,13 @@ def bleed(pixels: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[n
         weight: how much each pixel (H, W) shows, 0..1, such as alpha.
 
     Returns:
-        A new array; `pixels` itself where every pixel shows, or none.
+        A new array, of zeros where no pixel shows; `pixels` itself where all do.
     """
     hidden = weight <= 0
-    if hidden.all() or not hidden.any():
+    if not hidden.any():
         return pixels
+    if hidden.all():
+        return np.zeros_like(pixels)
     known = np.where(hidden[..., np.newaxis], np.float32(0), pixels)
     return _filled(known, np.where(hidden, np.float32(0), weight)[..., np.newaxis])
 

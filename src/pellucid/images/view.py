@@ -18,9 +18,7 @@ def tile_of(picture: Picture, rows: slice, columns: slice) -> NDArray[np.float32
     """
     tile = scaled(picture.pixels[rows, columns], picture.span)
     weight = weight_of(picture, rows, columns)
-    if weight is None:
-        return tile
-    return bleed(tile, weight) if weight.any() else np.zeros_like(tile)
+    return tile if weight is None else bleed(tile, weight)
 
 
 def changed(picture: Picture, answer: NDArray[np.float32], strength: float) -> NDArray[np.float32]:

@@ -1,6 +1,7 @@
 """Writing pictures: whole or not at all, with what the format can hold, and a sentence for each thing it cannot."""
 
 import itertools
+import struct
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -255,7 +256,7 @@ def _sentences(path: Path) -> Generator[None, None, None]:
         yield
     except PictureError as error:
         raise PictureError(f"{path}: {error}") from error
-    except (RuntimeError, ValueError) as error:  # codecs' own classes descend from RuntimeError
+    except (RuntimeError, ValueError, struct.error) as error:  # codecs' own classes descend from the first
         raise PictureError(f"{path}: the pixels could not be encoded ({error})") from error
     except MemoryError as error:
         raise PictureError(f"{path}: encoding it needs more memory than there is") from error

@@ -7,7 +7,6 @@ from pellucid.images import Metadata, Picture, PictureStream
 from pellucid.images.comparison import Comparison, shown
 from pellucid.tasks.comparing import save_comparison
 from pellucid.tasks.provenance import recorded
-from pellucid.tasks.restore import ResultSize
 
 
 class Account:
@@ -30,19 +29,18 @@ class Account:
         self._icc: bytes | None = None
         self._comparison: Comparison | None = None
 
-    def start(self, page: PictureStream, size: ResultSize) -> int:
-        """Begin a page whose result has that size; returns the memory that going along takes."""
+    def start(self, result: PictureStream) -> int:
+        """Begin a page, of whose result all but the pixels is known; returns the memory that going along takes."""
         self._pages += 1
-        if self._pages > 1 or not self._compare:
-            return 0
-        self._icc = page.metadata.icc
-        self._comparison = Comparison(size.width, size.height, size.channels)
-        return self._comparison.bytes_held
+        if self._compare and self._comparison is None:
+            self._icc = result.metadata.icc
+            self._comparison = Comparison(result.width, result.height, result.channels)
+        return self._comparison.bytes_held if self._comparison else 0
 
-    def recorded(self, page: PictureStream, provenance: Mapping[str, str]) -> tuple[Metadata, tuple[str, ...]]:
-        """The metadata for the result of a page, and what there is to say."""
+    def recorded(self, result: PictureStream, provenance: Mapping[str, str]) -> tuple[Metadata, tuple[str, ...]]:
+        """The metadata for a page's result with how it was made, and what there is to say."""
         self.provenance = self.provenance or provenance
-        return recorded(page.metadata, provenance, self._target.suffix) if self._record else (page.metadata, ())
+        return recorded(result.metadata, provenance, self._target.suffix) if self._record else (result.metadata, ())
 
     def add(self, before: Picture, after: Picture) -> None:
         """Take the next rows of the page; only the first page is compared."""

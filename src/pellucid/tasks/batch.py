@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 from pellucid.errors import PellucidError
 from pellucid.files import remove_abandoned
@@ -23,12 +23,12 @@ from pellucid.images import (
     write_pages,
 )
 from pellucid.tasks.account import Account
-from pellucid.tasks.comparing import refuse_comparison
+from pellucid.tasks.comparing import lacks_comparison, refuse_comparison
 from pellucid.tasks.ledger import Ledger, sha256_of
 from pellucid.tasks.plan import Job, refuse_early
 from pellucid.tasks.restore import Restorer
 
-_ROWS = 64  # compared at a time
+Announced = TypeVar("Announced", PictureHeader, PictureStream)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,8 +199,7 @@ class _Batch:
                         sha256 = sha256_of(job.source)
                 if self._is_done(job, sha256):
                     return Outcome(job=job, status="done already", header=header)
-                refuse_early(job, header, may_replace=not exists or self._may_replace(job, sha256))
-                self._restorer.check(header, held=bytes_to_write(header, job.target.suffix))
+                self._refuse(job, header, may_replace=not exists or self._may_replace(job, sha256))
                 if self._compare:
                     refuse_comparison(job.target, self._taken, overwrite=self._overwrite)
                 return _Task(job, header.width * header.height * header.pages / 1e6)
@@ -229,8 +228,7 @@ class _Batch:
                 if self._is_done(job, found.sha256):  # by another process, meanwhile
                     return Outcome(job=job, status="done already", header=header)
                 may_replace = self._may_replace(job, found.sha256)
-                note((*header.notes, *refuse_early(job, header, may_replace=may_replace)))
-                self._restorer.check(header, held=bytes_to_write(header, job.target.suffix))
+                note((*header.notes, *self._refuse(job, header, may_replace=may_replace)))
                 account = Account(job.target, compare=self._compare, record=self._record)
                 work = partial(self._show, job)
                 pages = _restored(self._restorer, task, header.pages, account, work, note)
@@ -249,15 +247,28 @@ class _Batch:
         except PellucidError as error:
             return Outcome(job=job, status="failed", error=str(error))
 
+    def _refuse(self, job: Job, header: PictureHeader, *, may_replace: bool) -> tuple[str, ...]:
+        """Raise PellucidError for what cannot work; what the result's format cannot hold."""
+        result = _result_of(self._restorer, header)
+        sentences = refuse_early(job, result, may_replace=may_replace)
+        self._restorer.check(header, held=bytes_to_write(result, job.target.suffix))
+        return sentences
+
     def _is_done(self, job: Job, sha256: str | None) -> bool:
+        """Whether the result is in place, and what was asked for beside it."""
+        return self._is_in_place(job, sha256) and not (self._compare and lacks_comparison(job.target))
+
+    def _is_in_place(self, job: Job, sha256: str | None) -> bool:
         if job.root is None or sha256 is None:
             return False
         return self._ledgers[job.root].is_done(job.target, sha256, self._settings)
 
     def _may_replace(self, job: Job, sha256: str | None) -> bool:
+        """Whether what is in the result's place is ours, such as a result that is made again to be compared."""
         if self._overwrite or job.root is None or sha256 is None:
             return self._overwrite
-        return self._ledgers[job.root].left_empty(job.target, sha256, self._settings)
+        left_empty = self._ledgers[job.root].left_empty(job.target, sha256, self._settings)
+        return left_empty or self._is_in_place(job, sha256)
 
     @contextmanager
     def _place_for(self, job: Job, *, wait: bool) -> Generator[bool, None, None]:
@@ -291,17 +302,23 @@ def _restored(
     """The pages of a file, each restored by itself when it is asked for; `report` takes megapixels."""
     suffix = task.job.target.suffix
     for index, page in enumerate(open_pages(task.job.source)):
-        note((*page.notes, *unsupported(page, suffix)))
-        held = bytes_to_write(page, suffix) + account.start(page, restorer.result_size(page))
+        result = _result_of(restorer, page)
+        note((*page.notes, *unsupported(result, suffix)))
+        held = bytes_to_write(result, suffix) + account.start(result)
         restored = restorer.restored(
             page,
             lambda share, index=index: report((index + share) / count * task.megapixels),
             held=held,
             watch=account.add,
         )
-        metadata, sentences = account.recorded(page, restorer.provenance(page, held=held))
-        note(sentences)
+        metadata, sentences = account.recorded(restored, restorer.provenance(page, held=held))
+        note((*restored.notes, *sentences))
         yield replace(restored, metadata=metadata)
+
+
+def _result_of(restorer: Restorer, picture: Announced) -> Announced:
+    """What is known of a result before it is made: it is as the source but for its size."""
+    return replace(picture, **restorer.result_size(picture)._asdict())
 
 
 def _saved(account: Account, job: Job, seconds: float, overwrite: bool) -> str | None:

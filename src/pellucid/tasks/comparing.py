@@ -27,6 +27,11 @@ def comparison_paths(target: Path) -> tuple[Path, Path]:
     return picture, page
 
 
+def lacks_comparison(target: Path) -> bool:
+    """Whether there is not all that compares a result with its source."""
+    return not all(map(os.path.lexists, comparison_paths(target)))
+
+
 def refuse_comparison(target: Path, taken: set[str], *, overwrite: bool) -> None:
     """Find before the work what would keep the comparison of a result from being written, and claim its place.
 
@@ -56,7 +61,7 @@ def save_comparison(
     icc: bytes | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write the picture and the page for a result, each whole or not at all.
+    """Write the picture and the page for a result, both whole or neither.
 
     Args:
         comparison: all rows of the picture before and after.
@@ -71,14 +76,14 @@ def save_comparison(
     """
     picture_path, page_path = comparison_paths(target)
     try:
-        with atomic_path(picture_path, overwrite=overwrite) as temporary:
-            temporary.write_bytes(_encoded(comparison.side_by_side(), "PNG", icc))
-        # Names of files may be no text, hence the errors.
         with (
-            atomic_path(page_path, overwrite=overwrite) as temporary,
-            temporary.open("w", encoding="utf-8", errors="replace", newline="\n") as page,
+            atomic_path(picture_path, overwrite=overwrite) as picture,
+            atomic_path(page_path, overwrite=overwrite) as page,
         ):
-            page.writelines(_page(comparison, name=name, facts=facts, icc=icc))
+            picture.write_bytes(_encoded(comparison.side_by_side(), "PNG", icc))
+            # Names of files may be no text, hence the errors.
+            with page.open("w", encoding="utf-8", errors="replace", newline="\n") as file:
+                file.writelines(_page(comparison, name=name, facts=facts, icc=icc))
     except MemoryError as error:
         raise PellucidError(f"the comparison of {target} needs more memory than there is") from error
 

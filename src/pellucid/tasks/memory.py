@@ -62,7 +62,6 @@ def plan_tile(
     *,
     per_row: int = 0,
     fixed: int = 0,
-    value_bytes: int = 4,
 ) -> TileShape:
     """Choose the tiles with which restoring a picture stays inside a budget and computes the fewest pixels.
 
@@ -78,7 +77,6 @@ def plan_tile(
         budget: in bytes.
         per_row: bytes held for each row of a tile besides: those of the bands that span the picture's width.
         fixed: bytes held all the time besides, such as the parameters.
-        value_bytes: of a value inside the network; 2 in half precision.
 
     Raises:
         BudgetError: not even the smallest tile fits; the sentence names the smallest budget that works.
@@ -89,7 +87,7 @@ def plan_tile(
         return MARGIN + fixed + per_row * min(tile_height, height)
 
     def needed(tile_height: int, tile_width: int) -> int:
-        return held(tile_height) + network.bytes(tile_height, tile_width, value_bytes=value_bytes)
+        return held(tile_height) + network.bytes(tile_height, tile_width)
 
     if needed(rows.whole, columns.whole) <= budget:
         return TileShape(rows.whole, columns.whole, network.overlap)
@@ -103,7 +101,7 @@ def plan_tile(
     best_up_to = list(accumulate(widths, lambda best, next_: min(best, next_, key=columns.computed)))
     shapes: dict[tuple[int, int], int] = {}  # and the pixels that they compute
     for tile_height in rows.sides():
-        widest = network.widest(tile_height, budget - held(tile_height), value_bytes=value_bytes)
+        widest = network.widest(tile_height, budget - held(tile_height))
         fitting = bisect_right(widths, widest)
         for tile_width in {widths[fitting - 1], best_up_to[fitting - 1]} if fitting else ():
             shapes[tile_height, tile_width] = rows.computed(tile_height) * columns.computed(tile_width)

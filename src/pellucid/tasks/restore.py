@@ -1,5 +1,6 @@
 """Restoring a picture: the function behind `pellucid restore`."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,7 +15,7 @@ from pellucid import __version__, checkpoints
 from pellucid.checkpoints import Described, Restoration
 from pellucid.errors import UsageError
 from pellucid.images import Picture, PictureHeader, PictureStream, open_picture
-from pellucid.images.preparing import demosaiced, enlarged, enlarged_rows
+from pellucid.images.preparing import demosaiced, enlarged, enlarged_metadata, enlarged_rows, refuse_no_mosaic
 from pellucid.images.stream import Window, rows_of
 from pellucid.images.tiles import plan_tiles, process_tiles
 from pellucid.images.view import changed, tile_of
@@ -24,7 +25,7 @@ from pellucid.tasks.ledger import sha256_of
 from pellucid.tasks.memory import TileShape, default_memory, parse_memory, plan_tile
 from pellucid.tasks.provenance import provenance
 from pellucid.tasks.runner import Runner
-from pellucid.tasks.weights import check_task, default_weights, find_weights
+from pellucid.tasks.weights import borne_by, check_task, default_weights, find_weights
 
 Report: TypeAlias = Callable[[float], None]
 Watch: TypeAlias = Callable[[Picture, Picture], None]
@@ -44,7 +45,8 @@ class RestoreOptions:
         strength: how much of the change to apply, 0 (the input) to 1 (the network's output).
         memory: bytes to stay within, or text such as "2GiB"; None for half of what is free.
         device: "cpu", "cuda" or "mps"; "auto" takes CUDA, then MPS, then the CPU.
-        dtype: "float32", "bfloat16" or "float16"; "auto" is bfloat16 on CUDA and float32 elsewhere.
+        dtype: "float32", "bfloat16" or "float16"; "auto" is float32, but on CUDA the first reduced precision that the
+            card of bundled weights says they bear: with which they lose nothing that shows.
     """
 
     task: str | None = None
@@ -86,13 +88,15 @@ class Restorer:
     def __init__(self, options: RestoreOptions) -> None:
         if not 0 <= options.strength <= 1:
             raise UsageError(f"the strength must be between 0 and 1, not {options.strength}")
+        if options.scale is not None and options.scale < 1:
+            raise UsageError(f"the scale must be 1 or more, not {options.scale}")
         self.options = options
         check_task(options.task or "denoise")
         self.weights = find_weights(options.weights or default_weights(options.task, options.scale))
         memory = options.memory if options.memory is not None else default_memory()
         self.memory = parse_memory(memory) if isinstance(memory, str) else memory
         device = _choose_device(options.device)
-        self.dtype = _choose_dtype(options.dtype, device)
+        self.dtype = _choose_dtype(options.dtype, device, self.weights)
         described = checkpoints.describe(self.weights)
         kind = checkpoints.SYSTEMS[described.system].restoration(described.config)
         if kind is None:
@@ -100,6 +104,7 @@ class Restorer:
             raise UsageError(f"{self.weights} holds {title}, which does not restore pictures")
         self._kind = kind
         self.task, self.scale = _purpose(options, described, kind)
+        self._before = self.scale // kind.scale  # by how much the network is given larger pictures than there are
         self._run = Runner(described, kind, device, self.dtype, self.weights.name)
 
     @property
@@ -119,13 +124,19 @@ class Restorer:
         return sha256_of(self.weights)
 
     def check(self, header: PictureHeader, *, held: int = 0) -> None:
-        """Raise BudgetError if the picture cannot be restored within the budget; `held` is memory needed besides."""
+        """Raise a PellucidError if the picture cannot be restored.
+
+        BudgetError if that takes more memory than the budget, of which `held` is needed besides; PictureError if it is
+        to be demosaiced and no mosaic.
+        """
+        if self.task == "demosaic":
+            refuse_no_mosaic(header)
         self._plan(header, held)
 
     def provenance(self, picture: PictureStream, *, held: int = 0) -> dict[str, str]:
         """What is done to this picture, in words: see `pellucid.tasks.provenance`."""
         tile = self._plan(picture, held)
-        is_whole = tile.height >= self.scale * picture.height and tile.width >= self.scale * picture.width
+        is_whole = tile.height >= self._before * picture.height and tile.width >= self._before * picture.width
         return provenance(
             task=self.task,
             weights=self.weights,
@@ -179,22 +190,22 @@ class Restorer:
         source = stream
         if self.task == "demosaic":
             source = demosaiced(stream)
-        elif self.scale > self._kind.scale:
-            source = enlarged(stream, self.scale // self._kind.scale)
+        elif self._before > 1:
+            source = enlarged(stream, self._before)
         scale = self._kind.scale
         return replace(
             source,
             height=scale * source.height,
             width=scale * source.width,
             not_numbers=scale**2 * source.not_numbers,
+            metadata=enlarged_metadata(source.metadata, scale),
             bytes_held=0,
             stripes=lambda: self._stripes(source, shape, report, watch, looked_at=stream),
         )
 
     def _plan(self, picture: PictureStream | PictureHeader, held: int) -> TileShape:
         """Tiles of what the network sees, that fit beside the bands of rows before and after it."""
-        before = self.scale // self._kind.scale
-        height, width = before * picture.height, before * picture.width
+        height, width = self._before * picture.height, self._before * picture.width
         channels = 3 if self.task == "demosaic" else picture.channels
         row = 4 * width * (channels + picture.has_alpha)
         row_of_result = 4 * width * self._kind.scale**2 * channels
@@ -205,7 +216,6 @@ class Restorer:
             self.memory,
             per_row=row + row_of_result,
             fixed=held + picture.bytes_held + self._run.parameter_bytes + self._kind.overlap * row_of_result,
-            value_bytes=self.dtype.itemsize,
         )
 
     def _stripes(
@@ -291,7 +301,12 @@ def restore(
 
 def _purpose(options: RestoreOptions, described: Described, kind: Restoration) -> tuple[str, int]:
     """The task, and by how much the picture grows, from what is asked for and what the weights say of themselves."""
-    stated_task, stated_scale = described.about.get("task"), int(described.about.get("scale", kind.scale))
+    stated_task, stated = described.about.get("task"), described.about.get("scale", str(kind.scale))
+    stated_scale = int(stated) if re.fullmatch(r"[1-9][0-9]?", stated) else 0
+    if stated_scale == 0 or stated_scale % kind.scale:
+        raise UsageError(
+            f"these weights say that they enlarge {stated} times, which their network does not; use others"
+        )
     if options.task and stated_task and options.task != stated_task:
         raise UsageError(f"these weights are for the task {stated_task}, not {options.task}; leave out --task")
     task = options.task or stated_task or ("sr" if stated_scale > 1 else "denoise")
@@ -316,9 +331,9 @@ def _choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _choose_dtype(name: str, device: torch.device) -> torch.dtype:
+def _choose_dtype(name: str, device: torch.device, weights: Path) -> torch.dtype:
     if name == "auto":
-        return torch.bfloat16 if device.type == "cuda" else torch.float32
+        name = next(iter(borne_by(weights)), "float32") if device.type == "cuda" else "float32"
     if name not in ("float32", "bfloat16", "float16"):
         raise UsageError(f"{name!r} is no precision; choose auto, float32, bfloat16 or float16")
     return getattr(torch, name)

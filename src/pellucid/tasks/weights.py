@@ -53,6 +53,13 @@ def read_card(name: str) -> dict[str, Any]:
     return json.loads((_FOLDER / f"{name}.json").read_text())
 
 
+def borne_by(weights: Path) -> tuple[str, ...]:
+    """Return the reduced precisions that a weight file bears by its card, best first; none where it has no card."""
+    if weights.parent != _FOLDER or not weights.with_suffix(".json").is_file():
+        return ()
+    return tuple(read_card(weights.stem).get("bears", ()))
+
+
 def find_weights(name: str | Path) -> Path:
     """Turn a bundled name, a weight file, or the folder of a training run into the path of a weight file.
 
