@@ -24,7 +24,7 @@ from pellucid.tasks.ledger import sha256_of
 from pellucid.tasks.memory import TileShape, default_memory, parse_memory, plan_tile
 from pellucid.tasks.provenance import provenance
 from pellucid.tasks.runner import Runner
-from pellucid.tasks.weights import default_weights, find_weights
+from pellucid.tasks.weights import check_task, default_weights, find_weights
 
 Report: TypeAlias = Callable[[float], None]
 Watch: TypeAlias = Callable[[Picture, Picture], None]
@@ -38,7 +38,7 @@ class RestoreOptions:
     """What a person may ask for.
 
     Attributes:
-        task: one of `DEFAULT_WEIGHTS`; None for what the weights are for, or "denoise".
+        task: one of `pellucid.tasks.weights.TASKS`; None for what the weights are for, or "denoise".
         scale: by how much super-resolution enlarges; None for what the weights are for, or the task's first.
         weights: the name of bundled weights, or a weight file; None for the task's default.
         strength: how much of the change to apply, 0 (the input) to 1 (the network's output).
@@ -87,8 +87,9 @@ class Restorer:
         if not 0 <= options.strength <= 1:
             raise UsageError(f"the strength must be between 0 and 1, not {options.strength}")
         self.options = options
-        default = default_weights(options.task) if options.weights else default_weights(options.task, options.scale)
-        self.weights = find_weights(options.weights or default)
+        if options.task is not None:
+            check_task(options.task)
+        self.weights = find_weights(options.weights or default_weights(options.task, options.scale))
         memory = options.memory if options.memory is not None else default_memory()
         self.memory = parse_memory(memory) if isinstance(memory, str) else memory
         device = _choose_device(options.device)
