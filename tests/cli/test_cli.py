@@ -18,7 +18,8 @@ import pellucid
 from contracts import GOLDEN
 from little import LITTLE, little_picture
 from pellucid import training
-from pellucid.cli import app, display
+from pellucid.cli import display
+from pellucid.cli.app import app
 from pellucid.cli.options import parse_duration, parse_settings
 from pellucid.data.degradations import GaussianNoise
 from pellucid.errors import UsageError

@@ -11,12 +11,11 @@ import typer
 from pellucid import __version__
 from pellucid.cli import display
 from pellucid.cli.batch import BatchDisplay
-from pellucid.cli.options import SeveralValues, parse_duration, parse_settings
+from pellucid.cli.options import SeveralValues, parse_duration, parse_path, parse_settings
 from pellucid.cli.process import second_interrupt_kills
 
 app = typer.Typer(
     name="pellucid",
-    help="Restore photographs.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -25,12 +24,18 @@ app = typer.Typer(
 
 Pictures = Annotated[
     list[Path],
-    typer.Argument(metavar="IN...", readable=False, help="Pictures, folders, and patterns such as 'scans/**/*.tif'."),
+    typer.Argument(
+        metavar="IN...", parser=parse_path, help="Pictures, folders, and patterns such as 'scans/**/*.tif'."
+    ),
 ]
 Output = Annotated[
     Path | None,
     typer.Option(
-        "-o", "--output", metavar="OUT", help="A file, or a folder [beside the original; of a folder FOLDER-restored]."
+        "-o",
+        "--output",
+        metavar="OUT",
+        parser=parse_path,
+        help="A file, or a folder, made if needed [beside the original; of a folder FOLDER-restored].",
     ),
 ]
 Task = Annotated[
@@ -41,7 +46,7 @@ Task = Annotated[
     ),
 ]
 Scale = Annotated[int | None, typer.Option(metavar="2|4", help="How many times larger sr makes pictures [2].")]
-Strength = Annotated[float, typer.Option(metavar="0..1", help="How much of the change to apply.")]
+Strength = Annotated[float, typer.Option(metavar="0..1", help="How much of the change to apply; 0 none.")]
 Precision = Annotated[str, typer.Option(metavar="auto|float32|bfloat16|float16", help="Precision of the network.")]
 Weights = Annotated[
     str | None, typer.Option(metavar="NAME|FILE", help="Bundled weights, a weight file, or the folder of a run.")
@@ -66,10 +71,10 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Restore photographs."""
+    """Restore pictures: take out noise and, with other weights, blur, rain and JPEG's blocks, or enlarge."""
 
 
 @app.command()
@@ -97,7 +102,11 @@ def restore(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Restore pictures: remove noise, blur, rain, JPEG's blocks, or enlarge. All else in the files stays as it was."""
+    """Restore pictures: remove noise, blur or rain, or enlarge.
+
+    All else in the files stays as it was, and originals are never touched. Which tasks have weights that come with
+    pellucid is listed by "pellucid models"; the others need --weights.
+    """
     from pellucid.tasks import RestoreOptions, Restorer, plan_jobs, restore_files
 
     options = RestoreOptions(
@@ -130,7 +139,7 @@ def restore(
 
 @app.command()
 def models(as_json: Json = False) -> None:
-    """List the weights that come with pellucid, and the networks it can build and load."""
+    """List the bundled weights, and the networks that can be built and loaded."""
     from pellucid.checkpoints import SYSTEMS
     from pellucid.tasks import DEFAULT_WEIGHTS, bundled_weights, read_card
 
@@ -146,11 +155,17 @@ def models(as_json: Json = False) -> None:
 
 @app.command()
 def info(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A picture or a weight file.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A picture, or weights: a file, the folder of a run, a bundled name.")
+    ],
     settings: Settings = None,
     as_json: Json = False,
 ) -> None:
     """Say what a picture or a weight file holds."""
+    from pellucid.tasks import bundled_weights, find_weights
+
+    if str(file) in bundled_weights() or (file / "weights.safetensors").is_file():
+        file = find_weights(file)
     facts = _describe_weights(file, settings) if file.suffix.lower() in _WEIGHT_SUFFIXES else _describe_picture(file)
     if as_json:
         typer.echo(json.dumps(facts))
@@ -193,7 +208,7 @@ def convert(
     settings: Settings = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
 ) -> None:
-    """Store the authors' weights as safetensors with their configuration, so that nothing is left open."""
+    """Store authors' weights as safetensors with their configuration."""
     from pellucid import checkpoints
 
     described = checkpoints.convert(official, output, overwrite=overwrite, **parse_settings(settings or []))
@@ -222,7 +237,10 @@ def train(
         str | None, typer.Option(metavar="TIME", help="A whole run in this time, such as 90m or 2h.")
     ] = None,
 ) -> None:
-    """Train a network on a folder of photographs. Stop it at any time: the same command goes on."""
+    """Train a network on a folder of photographs.
+
+    Stop it at any time: the same command goes on from what was saved last.
+    """
     from pellucid.errors import UsageError
     from pellucid.tasks import find_weights
     from pellucid.training import RECIPES, changed
@@ -238,8 +256,14 @@ def train(
     wanted = changed(RECIPES[recipe], settings or [])
     max_seconds = math.inf if max_time is None else parse_duration(max_time)
     begin = None if start is None else find_weights(start)
-    with display.training_progress() as report:
-        weights = run_recipe(wanted, data, out, start=begin, max_seconds=max_seconds, report=report, say=display.say)
+    try:
+        with display.training_progress() as report:
+            weights = run_recipe(
+                wanted, data, out, start=begin, max_seconds=max_seconds, report=report, say=display.say
+            )
+    except KeyboardInterrupt as error:
+        display.say(f"interrupted; the same command goes on from what {out} holds, saved every five minutes or oftener")
+        raise typer.Exit(130) from error
     typer.echo(f"{weights}: use it with pellucid restore --weights {out}")
 
 
@@ -272,7 +296,10 @@ def evaluate(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure PSNR and SSIM of restored pictures, by the field's protocols: the same degradation every time."""
+    """Measure PSNR and SSIM of restored pictures.
+
+    By the field's protocols, with the same degradation every time.
+    """
     from pellucid import evaluation
     from pellucid.errors import DataError, UsageError
 

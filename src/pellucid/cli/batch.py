@@ -12,6 +12,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from pellucid.cli.display import printable, say
+
 if TYPE_CHECKING:
     from pellucid.tasks import FileProgress, Job, Outcome, Skipped
 
@@ -63,12 +65,12 @@ class BatchDisplay:
         """Say in a line for each reason which files are left alone."""
         for reason, names in () if self._as_json else self._skipped.items():
             more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
-            typer.echo(f"skipped, {reason}: {', '.join(names[:_NAMES])}{more}", err=True)
+            say(f"skipped, {reason}: {', '.join(names[:_NAMES])}{more}")
 
     def say(self, job: "Job", note: str) -> None:
         """Say what has to change in a file."""
         if not self._as_json:
-            typer.echo(f"{job.source}: {note}", err=True)
+            say(f"{job.source}: {note}")
 
     def report(self, state: "FileProgress") -> None:
         """Show how far the batch is: as a bar, or as a line now and then where there is no terminal."""
@@ -87,9 +89,9 @@ class BatchDisplay:
                 left = (state.megapixels / state.megapixels_done - 1) * (now - self._work_began)
                 words += f", {_duration(left)} left"
         if self._lines:
-            typer.echo(f"{state.name}: {words}", err=True)
+            say(f"{state.name}: {words}")
         done, total = (state.megapixels_done, state.megapixels) if state.megapixels else (state.files_done, state.files)
-        self._bar.update(self._task, description=state.name, completed=done, total=total, words=words)
+        self._bar.update(self._task, description=printable(state.name), completed=done, total=total, words=words)
 
     def show(self, outcome: "Outcome") -> None:
         """One line for what became of a file; failures wait for the end."""
@@ -101,8 +103,9 @@ class BatchDisplay:
         elif outcome.header is not None:
             what = "done already"
             if outcome.status == "restored":
-                what = f"{outcome.header.width} × {outcome.header.height} restored in {outcome.seconds:.1f} s"
-            typer.echo(f"{_printable(str(outcome.job.target))}: {what}")
+                pages = f", {outcome.header.pages} pages" if outcome.header.pages > 1 else ""
+                what = f"{outcome.header.width} × {outcome.header.height}{pages} restored in {outcome.seconds:.1f} s"
+            typer.echo(f"{printable(str(outcome.job.target))}: {what}")
 
     def summarise(self, files: int, *, interrupted: bool = False) -> None:
         """The counts, where there were several files, and every failure."""
@@ -117,15 +120,10 @@ class BatchDisplay:
         elif files > 1:
             typer.echo(", ".join(words), err=True)
         for failure in self._failures:
-            typer.echo(f"pellucid: {failure}", err=True)
+            say(f"pellucid: {failure}")
 
 
 def _duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
-
-
-def _printable(name: str) -> str:
-    """The name of a file, which may be no text at all, as something that can be printed."""
-    return name.encode(errors="surrogateescape").decode(errors="replace")

@@ -1,6 +1,7 @@
 """What a person sees in the terminal. Results go to standard output, progress and complaints to standard error."""
 
 import math
+import re
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _stderr = Console(stderr=True)
 _SECONDS_BETWEEN_LINES = 30.0
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 @contextmanager
@@ -62,7 +64,13 @@ def training_progress() -> Generator[Callable[["TrainingProgress"], None]]:
 
 def say(sentence: str) -> None:
     """Say something besides the results."""
-    typer.echo(sentence, err=True)
+    typer.echo(printable(sentence), err=True)
+
+
+def printable(text: str) -> str:
+    """Text as a line that can be printed: the names of files in it may hold anything, even what moves the cursor."""
+    text = text.encode(errors="surrogateescape").decode(errors="replace")
+    return _CONTROL.sub(lambda character: repr(character[0])[1:-1], text)
 
 
 def _training_words(state: "TrainingProgress", first: "TrainingProgress") -> str:

@@ -4,6 +4,7 @@ import ast
 import re
 from collections.abc import Iterable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from typer.core import TyperCommand, TyperOption
@@ -28,6 +29,17 @@ class SeveralValues(TyperCommand):
                 spelled_out.append(current)
             spelled_out.append(arg)
         return super().parse_args(ctx, spelled_out)
+
+
+def parse_path(text: str | Path) -> Path:
+    """Read the name of a file or folder.
+
+    Raises:
+        UsageError: the text is empty, as a variable of the shell that is not set; as a path it would be this folder.
+    """
+    if text == "":
+        raise UsageError("an empty name names no file; a variable in the command may not be set")
+    return Path(text)
 
 
 def parse_duration(text: str) -> float:

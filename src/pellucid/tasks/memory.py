@@ -94,8 +94,8 @@ def plan_tile(
     least = needed(rows.smallest, columns.smallest)
     if least > budget:
         raise BudgetError(
-            f"A picture of {width} × {height} pixels needs at least {-(-least // 2**20)} MiB of memory; "
-            f"{budget // 2**20} MiB were allowed"
+            f"a picture of {width} × {height} pixels needs at least {-(-least // 2**20)} MiB of memory, and "
+            f"{budget // 2**20} MiB are allowed; allow more with --memory"
         )
     widths = sorted(columns.sides())
     best_up_to = list(accumulate(widths, lambda best, next_: min(best, next_, key=columns.computed)))

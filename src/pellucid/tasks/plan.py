@@ -8,6 +8,7 @@ from pathlib import Path
 from pellucid.errors import PellucidError, UsageError
 from pellucid.images import FORMATS, PictureHeader, unsupported
 from pellucid.tasks.inputs import RESTORED, Skip, Source, find_sources
+from pellucid.tasks.ledger import LEDGER_NAME
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,9 +34,10 @@ def plan_jobs(
 
     Args:
         inputs: files, folders and patterns: see `find_sources`.
-        output: a file for a single source; a folder for any number, in which what was found in folders and by patterns
-            keeps its place; None for a file beside each source ("photo.jpg" becomes "photo-restored.jpg"), and for the
-            pictures of a folder a folder beside it ("scans" becomes "scans-restored").
+        output: a file for a single source; a folder for any number, made when it has no suffix and does not exist, in
+            which what was found in folders and by patterns keeps its place; None for a file beside each source
+            ("photo.jpg" becomes "photo-restored.jpg"), and for the pictures of a folder a folder beside it ("scans"
+            becomes "scans-restored").
         recursive: take what lies in the folders in a folder as well.
         skip: called with every file that was found and is left alone.
 
@@ -49,17 +51,24 @@ def plan_jobs(
     together = len(sources) > 1 or any(source.base is not None for source in sources)
     if output is None:
         jobs = [_beside(source, together) for source in sources]
-    elif output.is_dir() or (together and output.suffix.lower() not in FORMATS and not os.path.lexists(output)):
-        jobs = [
-            Job(source=source.path, target=output / _place(source), root=output if together else None)
-            for source in sources
-        ]
+    elif output.is_dir() or _names_a_new_folder(output, together):
+        # A folder that was made for results keeps account of them, also when a pattern of the shell found one picture.
+        is_ours = not output.is_dir() or os.path.lexists(output / LEDGER_NAME)
+        root = output if together or is_ours else None
+        jobs = [Job(source=source.path, target=output / _place(source), root=root) for source in sources]
     elif len(sources) == 1 and sources[0].folder is None:
         jobs = [Job(source=sources[0].path, target=output)]
     else:
         raise UsageError(f"{output} is not a folder; several pictures need one to go to")
+    jobs = list(dict.fromkeys(jobs))  # a file may have been named twice
     _refuse_collisions(jobs)
     return jobs
+
+
+def _names_a_new_folder(output: Path, together: bool) -> bool:
+    """Whether this, which does not exist, can only be a folder; of a single result, "clean.gif" is a slip instead."""
+    is_no_file = output.suffix.lower() not in FORMATS if together else not output.suffix
+    return is_no_file and not os.path.lexists(output)
 
 
 def refuse_early(job: Job, header: PictureHeader, *, may_replace: bool) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """The weights that come with the package, and what their cards say."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from importlib import resources
 from pathlib import Path
@@ -24,23 +24,25 @@ def default_weights(task: str | None = None, scale: int | None = None) -> str:
     """Return the name of a task's default weights; those of "denoise" where none is named.
 
     Raises:
-        UsageError: there is no such task, or there are none for it or for this scale.
+        UsageError: there is no such task, or no weights for it, or none at this scale.
     """
-    task = check_task(task or "denoise")
+    task = task or "denoise"
+    check_task(task)
     if task not in DEFAULT_WEIGHTS:
-        raise UsageError(f"pellucid comes without weights for {task}; name some with --weights")
+        raise UsageError(f"no weights for {task} come with pellucid; name a weight file or a run with --weights")
     by_scale = DEFAULT_WEIGHTS[task]
     scale = scale or next(iter(by_scale))
-    if scale not in by_scale:
-        raise UsageError(f"{task} has no weights for scale {scale}; there are some for {', '.join(map(str, by_scale))}")
-    return by_scale[scale]
+    if scale in by_scale:
+        return by_scale[scale]
+    if task != "sr":
+        raise UsageError(f"{task} keeps the size; leave out --scale, or enlarge with --task sr")
+    raise UsageError(f"no weights for sr × {scale} come with pellucid; there are some for {_listed(by_scale)}")
 
 
-def check_task(task: str) -> str:
-    """Return the name of a task; raises UsageError where there is none of that name."""
+def check_task(task: str) -> None:
+    """Raise UsageError if there is no such task."""
     if task not in TASKS:
-        raise UsageError(f"there is no task {task!r}; there is {', '.join(TASKS)}")
-    return task
+        raise UsageError(f"there is no task {task!r}; there is {_listed(TASKS)}")
 
 
 def bundled_weights() -> list[str]:
@@ -71,4 +73,10 @@ def find_weights(name: str | Path) -> Path:
         for candidate in (bundled, Path(name) / "weights.safetensors", Path(name)):
             if candidate.is_file():
                 return candidate
-    raise UsageError(f"{name} is neither a weight file nor one of the bundled weights ({', '.join(bundled_weights())})")
+        if Path(name).is_dir():
+            raise UsageError(f"the folder {name} holds no weights.safetensors; training writes it when it first saves")
+    raise UsageError(f"{name} is neither a weight file nor one of the bundled weights ({_listed(bundled_weights())})")
+
+
+def _listed(things: Iterable[object]) -> str:
+    return ", ".join(map(str, things))
