@@ -23,6 +23,26 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+Pictures = Annotated[
+    list[Path],
+    typer.Argument(metavar="IN...", readable=False, help="Pictures, folders, and patterns such as 'scans/**/*.tif'."),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "-o", "--output", metavar="OUT", help="A file, or a folder [beside the original; of a folder FOLDER-restored]."
+    ),
+]
+Task = Annotated[
+    str | None,
+    typer.Option(
+        metavar="denoise|dejpeg|sr|deblur|demosaic|defocus|derain",
+        help="What to do [what the weights are for, else denoise].",
+    ),
+]
+Scale = Annotated[int | None, typer.Option(metavar="2|4", help="How many times larger sr makes pictures [2].")]
+Strength = Annotated[float, typer.Option(metavar="0..1", help="How much of the change to apply.")]
+Precision = Annotated[str, typer.Option(metavar="auto|float32|bfloat16|float16", help="Precision of the network.")]
 Weights = Annotated[
     str | None, typer.Option(metavar="NAME|FILE", help="Bundled weights, a weight file, or the folder of a run.")
 ]
@@ -54,38 +74,15 @@ def options(
 
 @app.command()
 def restore(
-    pictures: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="IN...", readable=False, help="Pictures, folders, and patterns such as 'scans/**/*.tif'."
-        ),
-    ],
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="OUT",
-            help="A file, or a folder [beside the original; of a folder FOLDER-restored].",
-        ),
-    ] = None,
-    task: Annotated[
-        str | None,
-        typer.Option(
-            metavar="denoise|dejpeg|sr|deblur|demosaic|defocus|derain",
-            help="What to do [what the weights are for, else denoise].",
-        ),
-    ] = None,
-    scale: Annotated[
-        int | None, typer.Option(metavar="2|4", help="How many times larger sr makes pictures [2].")
-    ] = None,
+    pictures: Pictures,
+    output: Output = None,
+    task: Task = None,
+    scale: Scale = None,
     weights: Weights = None,
-    strength: Annotated[float, typer.Option(metavar="0..1", help="How much of the change to apply.")] = 1.0,
+    strength: Strength = 1.0,
     memory: Memory = None,
     device: Device = "auto",
-    dtype: Annotated[
-        str, typer.Option(metavar="auto|float32|bfloat16|float16", help="Precision of the network.")
-    ] = "auto",
+    dtype: Precision = "auto",
     recursive: Annotated[
         bool, typer.Option("--recursive", help="Take the folders in a folder too, mirrored in OUT.")
     ] = False,
@@ -256,7 +253,7 @@ def evaluate(
     sigma: Annotated[
         list[float] | None, typer.Option(metavar="S...", help="Levels of denoise: noise on the scale 0..255.")
     ] = None,
-    scale: Annotated[int | None, typer.Option(metavar="2|4", help="How much larger sr makes pictures [2].")] = None,
+    scale: Scale = None,
     kernels: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Blur kernels, .npz, for deblur [our own].")
     ] = None,
