@@ -12,6 +12,8 @@ import hashlib
 import itertools
 import json
 import platform
+import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -161,19 +163,22 @@ def main() -> None:
     options = parser.parse_args()
     keep_freed_memory()
     notes = json.loads(options.training.read_text(encoding="utf-8")) if options.training else {}
-    path = WEIGHTS / f"{options.name}.safetensors"
-    if options.run:
-        trained = checkpoints.describe(options.run / "weights.safetensors")
-        about = dict(trained.about)
-        checkpoints.save(checkpoints.build(trained), trained.system, path, dtype=torch.float16, about=about)
-        training = {**notes, "last_run": about_training(options.run)}
-    else:
-        old = read_card(options.name)
-        about = {"task": old["task"], "scale": str(old["scale"])}
-        training = {**old["training"], **notes}
-    card = make_card(path, about["task"], int(about["scale"]), training, options.data, options.pictures)
+    with tempfile.TemporaryDirectory() as folder:  # what is interrupted leaves no weights without a card
+        path = Path(folder) / f"{options.name}.safetensors"
+        if options.run:
+            trained = checkpoints.describe(options.run / "weights.safetensors")
+            about = dict(trained.about)
+            checkpoints.save(checkpoints.build(trained), trained.system, path, dtype=torch.float16, about=about)
+            training = {**notes, "last_run": about_training(options.run)}
+        else:
+            old = read_card(options.name)
+            shutil.copy(WEIGHTS / path.name, path)
+            about = {"task": old["task"], "scale": str(old["scale"])}
+            training = {**old["training"], **notes}
+        card = make_card(path, about["task"], int(about["scale"]), training, options.data, options.pictures)
+        shutil.copy(path, WEIGHTS / path.name)
     text = json.dumps(card, indent=1, ensure_ascii=False) + "\n"
-    path.with_suffix(".json").write_text(text, encoding="utf-8")
+    (WEIGHTS / f"{options.name}.json").write_text(text, encoding="utf-8")
     print(card["tiled_versus_whole"])
 
 
