@@ -1,6 +1,7 @@
 """Runs in processes of their own: killed without warning, and two that train together."""
 
 import json
+import os
 import random
 import re
 import signal
@@ -90,6 +91,17 @@ def test_two_processes_train_as_one(folder, whole, tmp_path):
     done = subprocess.run([sys.executable, *launch, *TRAIN, folder, tmp_path], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert re.findall("begun", done.stdout) == ["begun"] * 2
+    assert "Warning" not in done.stderr
     together, alone = losses(tmp_path), losses(whole)
     assert together[0] == pytest.approx(alone[0], rel=1e-6)
     assert together == pytest.approx(alone, rel=1e-2)
+
+
+def test_precision_that_would_need_scaled_gradients_is_refused(folder, tmp_path):
+    done = subprocess.run(
+        [sys.executable, *TRAIN, folder, tmp_path],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "ACCELERATE_MIXED_PRECISION": "fp16"},
+    )
+    assert "UsageError: training has no precision fp16" in done.stderr

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pellucid.checkpoints import SYSTEMS
-from pellucid.data.degradations import GaussianNoise, Reduction
+from pellucid.data.degradations import CameraShake, Defocus, GaussianNoise, Reduction
 from pellucid.errors import UsageError
 from pellucid.models.restormer import Restormer, RestormerConfig
 from pellucid.training import RECIPES, Cosine, Phase, Recipe, Staircase, changed
@@ -28,6 +28,10 @@ def test_recipes_make_sense(name):
     assert ends == sorted(set(ends))
     assert all(phase.crop % recipe.degradation.multiple == 0 for phase in recipe.phases)
     assert recipe.degradation.margin % recipe.degradation.multiple == 0
+    if isinstance(recipe.degradation, CameraShake):
+        assert recipe.degradation.margin >= recipe.degradation.extent[1] + 1
+    if isinstance(recipe.degradation, Defocus):
+        assert recipe.degradation.margin >= recipe.degradation.radius[1] + 1
     system = next(system for system in SYSTEMS.values() if type(recipe.network) is system.config)
     restoration = system.restoration(recipe.network)
     assert restoration is not None

@@ -39,11 +39,10 @@ def training_progress() -> Generator[Callable[["TrainingProgress"], None]]:
     first: list[TrainingProgress] = []
     printed = -math.inf
     bar = Progress(
-        BarColumn(),
+        BarColumn(bar_width=20),
         TaskProgressColumn(),
         TextColumn("{task.description}"),
         console=_stderr,
-        transient=True,
         disable=not _stderr.is_terminal,
     )
 

@@ -43,7 +43,7 @@ _DEJPEG = Recipe(
     ema=0.98,
 )
 _REDUCED = replace(_DEJPEG, task="sr", scale=2, degradation=Reduction(scale=2), grey_share=0.1)
-_BLURRED = replace(_DEJPEG, vivid_share=0.0, frequency=0.1, phases=_LARGER_CROPS)
+_BLURRED = replace(_DEJPEG, vivid_share=0.0, phases=_LARGER_CROPS)
 
 # Restormer, section 4, and its training files: no average, no Muon. The paper mixes pairs of crops for denoising, which
 # is not done here; its other tasks are learned from photographed pairs, here from the degradations that are stated.
@@ -105,8 +105,11 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             degradation=Reduction(scale=4),
             phases=(Phase(3600, 8, 128), Phase(5200, 6, 192), Phase(6000, 4, 256)),
         ),
-        "restormer-deblur-s": replace(_BLURRED, task="deblur", degradation=CameraShake()),
-        "restormer-defocus-s": replace(_BLURRED, task="defocus", degradation=Defocus(), grey_share=0.1),
+        # In hours a small network learns to undo mild blur; of strong blur it would only learn that there is no hope.
+        "restormer-deblur-s": replace(_BLURRED, task="deblur", degradation=CameraShake(extent=(0.0, 15.0), margin=16)),
+        "restormer-defocus-s": replace(
+            _BLURRED, task="defocus", degradation=Defocus(radius=(0.0, 5.0)), grey_share=0.1
+        ),
         "restormer-demosaic-s": replace(_DEJPEG, task="demosaic", degradation=Bayer(), vivid_share=0.3, grey_share=0.0),
         "restormer-derain-s": replace(
             _DEJPEG, task="derain", degradation=Rain(), vivid_share=0.0, grey_share=0.1, phases=_LARGER_CROPS

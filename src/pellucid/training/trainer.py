@@ -1,5 +1,6 @@
 """The network of a run, its average and its optimizers: one step at a time, on one or several processes."""
 
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -49,6 +50,9 @@ class Trainer:
         self.network.to(self.device)
         self.average.to(self.device)
         self._optimizers = _optimizers(self.network, recipe)
+        if self.processes > 1:
+            # Of depth-wise kernels, which have one input channel: their two layouts are one in memory.
+            warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
         self._prepared: nn.Module = self._accelerator.prepare(self.network)
 
     @property
@@ -111,7 +115,10 @@ def _accelerator() -> "Accelerator":
     except ImportError as error:
         raise UsageError("training needs the package accelerate; run pip install 'pellucid[train]'") from error
     # Without being told so, accelerate would take several processes that have no GPU for as many runs of their own.
-    return Accelerator(cpu=not torch.accelerator.is_available())
+    accelerator = Accelerator(cpu=not torch.accelerator.is_available())
+    if accelerator.mixed_precision not in ("no", "bf16"):
+        raise UsageError(f"training has no precision {accelerator.mixed_precision}; launch it with bf16 or none")
+    return accelerator
 
 
 def _begin_with(network: nn.Module, start: Path) -> str:
