@@ -55,6 +55,9 @@ Memory = Annotated[
     str | None, typer.Option(metavar="SIZE", help="Stay within this, such as 2GiB [half of free memory].")
 ]
 Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute.")]
+SelfEnsemble = Annotated[
+    bool, typer.Option("--self-ensemble", help="Average over eight orientations; eight times as slow.")
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="What the authors' weights leave open, as num_heads=2,4,6,8."),
@@ -287,9 +290,7 @@ def evaluate(
     weights: Weights = None,
     memory: Memory = None,
     device: Device = "auto",
-    self_ensemble: Annotated[
-        bool, typer.Option("--self-ensemble", help="Average over eight orientations; eight times as slow.")
-    ] = False,
+    self_ensemble: SelfEnsemble = False,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Save every measurement as JSON.")] = None,
     strips: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Save degraded, restored and clean crops side by side.")
