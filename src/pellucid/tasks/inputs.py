@@ -25,8 +25,8 @@ class Skipped(NamedTuple):
 
     def as_dict(self) -> dict[str, object]:
         """Return it as plain values, with the names that an `Outcome` has."""
-        nothing: dict[str, object] = {"target": None, "picture": None, "seconds": 0.0, "error": None}
-        return {"source": str(self.path), "status": "skipped", "notes": [self.reason], **nothing}
+        nothing = dict.fromkeys(("target", "picture", "provenance", "error"))
+        return {"source": str(self.path), "status": "skipped", "notes": [self.reason], "seconds": 0.0, **nothing}
 
 
 class Source(NamedTuple):
