@@ -16,7 +16,12 @@ TASKS = ("denoise", "dejpeg", "sr", "demosaic", "deblur", "defocus", "derain")
 
 # For each task the weights for each scale, the usual one first.
 DEFAULT_WEIGHTS: Mapping[str, Mapping[int, str]] = MappingProxyType(
-    {"denoise": MappingProxyType({1: "restormer-denoise-s"})}
+    {
+        "denoise": MappingProxyType({1: "restormer-denoise-s"}),
+        "dejpeg": MappingProxyType({1: "restormer-dejpeg-s"}),
+        "sr": MappingProxyType({2: "restormer-sr-x2-s", 4: "restormer-sr-x4-s"}),
+        "demosaic": MappingProxyType({1: "restormer-demosaic-s"}),
+    }
 )
 
 
