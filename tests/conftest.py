@@ -1,9 +1,14 @@
 """Weight files that every room's tests may use."""
 
+import signal
+
 import pytest
 import torch
 
 from little import little_network, saved
+
+# Jobs that a shell started in the background ignore interrupts, and their children too; tests send some.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 torch.set_num_threads(1)  # on tensors this small, threads would only wait for one another
 
