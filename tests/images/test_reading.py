@@ -375,3 +375,15 @@ def test_the_limit_is_the_budget_and_not_pillows(tmp_path, monkeypatch):
     for limit in (300, 100):
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
         assert read_picture(path).width == 24
+
+
+def test_tiff_with_several_numbers_for_its_width(tmp_path):
+    """tifffile gives a tuple, which times the other size would fill the memory."""
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, np.zeros((4, 5), np.uint16), metadata=None, byteorder="<")
+    data = bytearray(buffer.getvalue())
+    at = data.index(struct.pack("<H", 256), struct.unpack("<I", data[4:8])[0] + 2)
+    data[at : at + 12] = struct.pack("<HHII", 256, 4, 200, 8)  # 200 longs, from anywhere
+    (tmp_path / "a.tif").write_bytes(bytes(data) + bytes(2000))
+    with pytest.raises(PictureError, match="not one number"):
+        read_header(tmp_path / "a.tif")

@@ -66,6 +66,9 @@ def _page(tif: tifffile.TiffFile, index: int) -> tifffile.TiffPage:
     page = tif.pages[index]
     if not isinstance(page, tifffile.TiffPage):
         raise PictureError("the TIFF data is damaged: its pages do not describe themselves")
+    sizes = (page.imagelength, page.imagewidth, page.imagedepth, page.samplesperpixel, page.tilelength, page.tilewidth)
+    if not all(type(size) is int for size in (*sizes, page.rowsperstrip)):  # a tuple times a number is a long tuple
+        raise PictureError("the TIFF data is damaged: a size in it is not one number")
     return page
 
 
