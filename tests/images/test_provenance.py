@@ -43,7 +43,7 @@ def events(xmp):
 
 def outside_of(longer, shorter):
     """What was inserted, in one place, to make the one from the other."""
-    at = next((i for i, (a, b) in enumerate(zip(longer, shorter, strict=False)) if a != b), len(shorter))
+    at = next(i for i in range(len(longer)) if longer[: i + 1] != shorter[: i + 1])
     for start in range(at, -1, -1):
         if longer[start + len(longer) - len(shorter) :] == shorter[start:]:
             return longer[start : start + len(longer) - len(shorter)]

@@ -74,7 +74,7 @@ def test_tiles_cover_evenly(layout):
         assert sides[0] - multiple < sides[-1] <= sides[0]  # the last shifts rather than shrinks
         assert all(first.stop - second.start >= options["overlap"] for first, second in pairwise(spans))
         assert all(first.start < second.start for first, second in pairwise(spans))
-        assert all(first.stop <= third.start for first, third in zip(spans, spans[2:], strict=False))
+        assert all(spans[i].stop <= spans[i + 2].start for i in range(len(spans) - 2))
         assert even_tiles(length, longest, options["overlap"], multiple)[0] == len(spans)
         if len(spans) > 1:  # one tile fewer would not do
             assert (len(spans) - 1) * longest - (len(spans) - 2) * options["overlap"] < length

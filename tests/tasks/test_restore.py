@@ -22,7 +22,10 @@ from pellucid.tasks.runner import Runner
 
 MODULE = sys.modules["pellucid.tasks.restore"]  # `pellucid.tasks.restore` is the function of that name
 TILE = TileShape(4 * MULTIPLE, 4 * MULTIPLE, MULTIPLE)
-WITHOUT_CUDA = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
+WITHOUT_CUDA = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here, which is not refused")
+WITHOUT_MPS = pytest.mark.skipif(
+    torch.backends.mps.is_available(), reason="there is an MPS device here, which is not refused"
+)
 
 
 @pytest.fixture(scope="session")
@@ -313,10 +316,8 @@ def test_unknown_device_is_refused(weights, name):
         Restorer(RestoreOptions(weights=weights, device=name))
 
 
-@pytest.mark.parametrize("name", [pytest.param("cuda", marks=WITHOUT_CUDA), "mps"])
+@pytest.mark.parametrize("name", [pytest.param("cuda", marks=WITHOUT_CUDA), pytest.param("mps", marks=WITHOUT_MPS)])
 def test_device_that_is_not_there_is_refused(weights, name):
-    if name == "mps" and torch.backends.mps.is_available():
-        pytest.skip("there is an MPS device here")
     with pytest.raises(UsageError, match=f"no usable {name} device"):
         Restorer(RestoreOptions(weights=weights, device=name))
 
