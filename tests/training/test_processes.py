@@ -13,10 +13,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from little import smooth_pixels
-from pellucid.images import Picture
-from pellucid.images.picture import to_floats
-
 TESTS = Path(__file__).parent.parent
 TRAIN = [
     "-c",
@@ -38,14 +34,6 @@ train(recipe, [Path(sys.argv[1])], Path(sys.argv[2]), log_every=1, save_every=7,
       report=lambda progress: print(progress.step, flush=True))
 """,
 ]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("photographs")
-    for i, size in enumerate([(20, 30), (19, 24)]):
-        Picture(pixels=to_floats(smooth_pixels(*size))).save(folder / f"{i}.png")
-    return folder
 
 
 @pytest.fixture(scope="module")
