@@ -2,7 +2,6 @@
 
 import itertools
 import struct
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from pellucid.images.picture import Metadata, Samples
 
 _MOST_CLASSIC = 2**32 - 2**26  # bytes; beyond, offsets need BigTIFF
 _STRIP_BYTES = 2**18
-_LEVEL = 6
+_LEVEL = 4
 
 
 def takes_whole_pages(metadata: Metadata) -> bool:
@@ -114,7 +113,8 @@ def _packed(strip: Samples, layout: Layout) -> bytes:
     else:
         coded = imagecodecs.delta_encode(np.ascontiguousarray(strip), axis=-2)
         coded = coded.astype(coded.dtype.newbyteorder(layout.order))
-    return zlib.compress(coded.tobytes(), _LEVEL)
+    # zlib's format, by libdeflate: smaller, and in a fifth of the time
+    return bytes(imagecodecs.deflate_encode(coded.tobytes(), level=_LEVEL))
 
 
 def _rewrite_directories(path: Path, abouts: list[Directory]) -> None:
