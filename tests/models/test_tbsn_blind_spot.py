@@ -5,7 +5,6 @@ class must be the same bits. Networks that are wrong in one place, however small
 """
 
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
@@ -14,14 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from blind_spot_leak import CLASSES, leak, others, outputs
 from checklist import many_stripes
-from pellucid.layers import MaskedWindowAttention, OverlapPatchEmbed, grouped_channel_attention
+from pellucid.layers import MaskedWindowAttention, OverlapPatchEmbed
 from pellucid.models.tbsn import TBSN, LatticeFeedForward, TBSNConfig
-from pellucid.ops.channel_attention import folded_matrix
 from pellucid.ops.lattices import from_lattices, to_lattices
 
 TINY: dict[str, Any] = {"width": 8, "blocks": (1, 1, 1), "refinement": 1}
-CLASSES = [(0, 0), (0, 1), (1, 0), (1, 1)]
 
 
 @pytest.fixture(autouse=True)
@@ -35,60 +33,13 @@ def _network(dtype: torch.dtype = torch.float64, **fields: Any) -> TBSN:
     return TBSN(TBSNConfig(**{**TINY, **fields})).to(dtype).eval()
 
 
-@contextmanager
-def _recorded(matrices: list[Tensor]) -> Generator[None]:
-    """Add every channel-attention matrix to the list."""
-
-    def record(*arguments: Any) -> Tensor:
-        matrices.append(folded_matrix(*arguments))
-        return matrices[-1]
-
-    with mock.patch.object(grouped_channel_attention, "folded_matrix", record):
-        yield
-
-
-@contextmanager
-def _replayed(matrices: list[Tensor]) -> Generator[None]:
-    """Take the matrices from the list instead of computing them."""
-    left = iter(matrices)
-    with mock.patch.object(grouped_channel_attention, "folded_matrix", side_effect=left):
-        yield
-    assert next(left, None) is None
-
-
-def _others(a: int, b: int, picture: Tensor) -> Tensor:
-    """The picture with every pixel of one parity class replaced."""
-    changed = picture.clone()
-    changed[..., a::2, b::2] = 255 * torch.rand_like(changed[..., a::2, b::2])
-    return changed
-
-
-def _outputs(network: nn.Module, a: int, b: int, picture: Tensor) -> tuple[Tensor, Tensor]:
-    """Both outputs, the second for another class (a, b) and with the matrices of the first."""
-    matrices: list[Tensor] = []
-    with _recorded(matrices):
-        first = network(picture)
-    assert matrices
-    with _replayed(matrices):
-        return first, network(_others(a, b, picture))
-
-
-def _leak(network: nn.Module) -> float:
-    """By how much outputs of a class change with its inputs, at most, over the four classes."""
-    changes = []
-    for a, b in CLASSES:
-        first, second = _outputs(network, a, b, 255 * torch.rand(1, 3, 64, 64, dtype=torch.float64))
-        changes.append(float((first - second)[..., a::2, b::2].abs().max()))
-    return max(changes)
-
-
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
 @pytest.mark.parametrize("size", [(64, 64), (32, 96), (64, 32)], ids=str)
 def test_a_pixel_sees_none_of_its_own_class(size: tuple[int, int], dtype: torch.dtype) -> None:
     network = _network(dtype)
     picture = 255 * torch.rand(2, 3, *size, dtype=dtype)
     for a, b in CLASSES:
-        first, second = _outputs(network, a, b, picture)
+        first, second = outputs(network, a, b, picture)
         assert torch.equal(first[..., a::2, b::2], second[..., a::2, b::2])
         for other in set(CLASSES) - {(a, b)}:
             assert not torch.equal(first[..., other[0] :: 2, other[1] :: 2], second[..., other[0] :: 2, other[1] :: 2])
@@ -109,19 +60,19 @@ def test_no_configuration_sees_its_own_class(fields: dict[str, Any]) -> None:
     network = _network(**fields)
     for parameter in network.parameters():
         parameter.add_(0.1 * torch.randn_like(parameter))  # the centre tap, too
-    assert _leak(network) == 0
+    assert leak(network) == 0
 
 
 def test_nor_does_one_that_works_in_stripes() -> None:
     with many_stripes():
-        assert _leak(_network()) == 0
+        assert leak(_network()) == 0
 
 
 def test_where_the_picture_is_padded_the_reflection_does_not_show_a_pixel_to_itself() -> None:
     """Reflection keeps parity where the last row is even, as row r becomes row 2(H − 1) − r."""
     network = _network()
     for a, b in CLASSES:
-        first, second = _outputs(network, a, b, 255 * torch.rand(1, 3, 43, 61, dtype=torch.float64))
+        first, second = outputs(network, a, b, 255 * torch.rand(1, 3, 43, 61, dtype=torch.float64))
         assert torch.equal(first[..., a::2, b::2], second[..., a::2, b::2])
 
 
@@ -206,9 +157,9 @@ MUTANTS = [_seeing_the_centre, _moving_pixels, _mixing_neighbours, _without_a_ma
 @pytest.mark.parametrize("mutate", MUTANTS, ids=lambda mutate: mutate.__name__)
 def test_every_mutant_is_caught(mutate: Callable[[TBSN], None]) -> None:
     network = _network()
-    assert _leak(network) == 0
+    assert leak(network) == 0
     mutate(network)
-    assert _leak(network) > 0
+    assert leak(network) > 0
 
 
 def test_the_mutants_differ_from_the_network_in_nothing_but_their_fault() -> None:
@@ -229,15 +180,15 @@ def test_minimal_filtering_is_as_blind() -> None:
     """It runs where there are many channels, so the little networks of these tests do without."""
     with mock.patch("pellucid.ops.local_feedforward.fast._FEWEST_CHANNELS", 1):
         network = _network()
-        assert _leak(network) == 0
+        assert leak(network) == 0
         _mixing_neighbours(network)
-        assert _leak(network) > 0
+        assert leak(network) > 0
 
 
 def test_live_matrices_carry_a_trace() -> None:
     """What is left of a class in sums over all pixels: small, and not nothing; a missing mask would hide behind it."""
     network, picture = _network(), 255 * torch.rand(1, 3, 64, 64, dtype=torch.float64)
-    change = float((network(picture) - network(_others(0, 0, picture)))[..., ::2, ::2].abs().max())
+    change = float((network(picture) - network(others(0, 0, picture)))[..., ::2, ::2].abs().max())
     assert 0 < change < 0.1
 
 
@@ -251,4 +202,4 @@ def test_the_released_layout_is_blind_once_loaded(tmp_path) -> None:
     torch.save(state, tmp_path / "a.pth")
     network = checkpoints.load(tmp_path / "a.pth", window_size=8).double()
     assert torch.equal(network.embed.convolution.weight[:, :, 1, 1], torch.zeros(8, 3, dtype=torch.float64))
-    assert _leak(network) == 0
+    assert leak(network) == 0

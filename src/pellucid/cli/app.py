@@ -10,9 +10,27 @@ import typer
 
 from pellucid import __version__
 from pellucid.cli import display
+from pellucid.cli.arguments import (
+    Compare,
+    Device,
+    Json,
+    Memory,
+    NoProvenance,
+    Output,
+    Overwrite,
+    Pictures,
+    Precision,
+    Recursive,
+    Scale,
+    SelfEnsemble,
+    Settings,
+    Strength,
+    Task,
+    Weights,
+)
 from pellucid.cli.batch import BatchDisplay
-from pellucid.cli.options import SeveralValues, parse_duration, parse_path, parse_settings
-from pellucid.cli.process import second_interrupt_kills
+from pellucid.cli.denoise_self import denoise_self
+from pellucid.cli.options import SeveralValues, parse_duration, parse_settings
 
 app = typer.Typer(
     name="pellucid",
@@ -21,48 +39,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-Pictures = Annotated[
-    list[Path],
-    typer.Argument(
-        metavar="IN...", parser=parse_path, help="Pictures, folders, and patterns such as 'scans/**/*.tif'."
-    ),
-]
-Output = Annotated[
-    Path | None,
-    typer.Option(
-        "-o",
-        "--output",
-        metavar="OUT",
-        parser=parse_path,
-        help="A file, or a folder, made if needed [beside the original; of a folder FOLDER-restored].",
-    ),
-]
-Task = Annotated[
-    str | None,
-    typer.Option(
-        metavar="denoise|dejpeg|sr|deblur|demosaic|defocus|derain",
-        help="What to do [what the weights are for, else denoise].",
-    ),
-]
-Scale = Annotated[int | None, typer.Option(metavar="2|4", help="How many times larger sr makes pictures [2].")]
-Strength = Annotated[float, typer.Option(metavar="0..1", help="How much of the change to apply; 0 none.")]
-Precision = Annotated[str, typer.Option(metavar="auto|float32|bfloat16|float16", help="Precision of the network.")]
-Weights = Annotated[
-    str | None, typer.Option(metavar="NAME|FILE", help="Bundled weights, a weight file, or the folder of a run.")
-]
-Memory = Annotated[
-    str | None, typer.Option(metavar="SIZE", help="Stay within this, such as 2GiB [half of free memory].")
-]
-Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute.")]
-SelfEnsemble = Annotated[
-    bool, typer.Option("--self-ensemble", help="Average over eight orientations; eight times as slow.")
-]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="What the authors' weights leave open, as num_heads=2,4,6,8."),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
 def _print_version(wanted: bool) -> None:
@@ -91,18 +67,10 @@ def restore(
     memory: Memory = None,
     device: Device = "auto",
     dtype: Precision = "auto",
-    recursive: Annotated[
-        bool, typer.Option("--recursive", help="Take the folders in a folder too, mirrored in OUT.")
-    ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace files that exist, never an original.")
-    ] = False,
-    compare: Annotated[
-        bool, typer.Option("--compare", help="Show before and after beside each result: NAME-compare.png and .html.")
-    ] = False,
-    no_provenance: Annotated[
-        bool, typer.Option("--no-provenance", help="Do not tell in the result's XMP data how it was made.")
-    ] = False,
+    recursive: Recursive = False,
+    overwrite: Overwrite = False,
+    compare: Compare = False,
+    no_provenance: NoProvenance = False,
     as_json: Json = False,
 ) -> None:
     """Restore pictures: remove noise, blur or rain, or enlarge.
@@ -110,7 +78,7 @@ def restore(
     All else in the files stays as it was, and originals are never touched. Which tasks have weights that come with
     pellucid is listed by "pellucid models"; the others need --weights.
     """
-    from pellucid.tasks import RestoreOptions, Restorer, plan_jobs, restore_files
+    from pellucid.tasks import RestoreOptions, Restorer, plan_jobs
 
     options = RestoreOptions(
         task=task, scale=scale, weights=weights, strength=strength, memory=memory, device=device, dtype=dtype
@@ -121,23 +89,10 @@ def restore(
     finally:
         batch.show_skipped()
     restorer = Restorer(options)
-    try:
-        with second_interrupt_kills(), batch:
-            for outcome in restore_files(
-                restorer,
-                jobs,
-                overwrite=overwrite,
-                compare=compare,
-                record=not no_provenance,
-                report=batch.report,
-                say=batch.say,
-            ):
-                batch.show(outcome)
-    except KeyboardInterrupt as error:
-        batch.summarise(len(jobs), interrupted=True)
-        raise typer.Exit(130) from error
-    batch.summarise(len(jobs))
-    raise typer.Exit(int(batch.failed))
+    raise typer.Exit(batch.restore(restorer, jobs, overwrite=overwrite, compare=compare, record=not no_provenance))
+
+
+app.command("denoise-self")(denoise_self)
 
 
 @app.command()

@@ -6,6 +6,7 @@ Results go to standard output, everything else to standard error.
 import json
 import time
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Self
 
 import typer
@@ -13,9 +14,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from pellucid.cli.display import printable, say
+from pellucid.cli.process import second_interrupt_kills
 
 if TYPE_CHECKING:
-    from pellucid.tasks import FileProgress, Job, Outcome, Skipped
+    from pellucid.tasks import FileProgress, Job, Outcome, Restorer, Skipped
 
 _SECONDS_BETWEEN_LINES = 15.0
 _NAMES = 5  # of files left alone for one reason that are told; the others are counted
@@ -50,10 +52,29 @@ class BatchDisplay:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    @property
-    def failed(self) -> bool:
-        """Whether any file failed."""
-        return bool(self._failures)
+    def restore(
+        self, restorer: "Restorer", jobs: "Sequence[Job]", *, overwrite: bool, compare: bool, record: bool
+    ) -> int:
+        """Restore files and show how it goes; return what the shell is to know: 0, 1 for failures, 130 for Ctrl-C."""
+        from pellucid.tasks import restore_files
+
+        try:
+            with second_interrupt_kills(), self:
+                for outcome in restore_files(
+                    restorer,
+                    jobs,
+                    overwrite=overwrite,
+                    compare=compare,
+                    record=record,
+                    report=self.report,
+                    say=self.say,
+                ):
+                    self.show(outcome)
+        except KeyboardInterrupt:
+            self.summarise(len(jobs), interrupted=True)
+            return 130
+        self.summarise(len(jobs))
+        return int(bool(self._failures))
 
     def skip(self, skipped: "Skipped") -> None:
         """Remember a file that is left alone; `show_skipped` tells."""

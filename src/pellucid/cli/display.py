@@ -14,6 +14,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from pellucid.evaluation import Protocol, Row
+    from pellucid.selfsupervised import Learning
     from pellucid.training import Progress as TrainingProgress
     from pellucid.training import Recipe
 
@@ -37,28 +38,53 @@ def counter(total: int, *, quiet: bool) -> Generator[Callable[[], None]]:
 def training_progress() -> Generator[Callable[["TrainingProgress"], None]]:
     """Say after each step how training goes on; where nobody watches a terminal, in a line every half minute."""
     first: list[TrainingProgress] = []
+    with _course("the first step") as show:
+
+        def report(state: "TrainingProgress") -> None:
+            if not first:
+                first.append(state)
+            show(state.share, _training_words(state, first[0]))
+
+        yield report
+
+
+@contextmanager
+def learning_progress(*, quiet: bool) -> Generator[Callable[["Learning"], None]]:
+    """Say how a network learns from noisy pictures, in the same way."""
+    with _course("looking at the pictures", quiet=quiet) as show:
+
+        def report(state: "Learning") -> None:
+            words = state.doing
+            if state.quality is not None:
+                words += f", about {state.quality:.1f} dB by now"
+            show(state.share, words if state.seconds is None else f"{words}, {_duration(state.seconds)} left")
+
+        yield report
+
+
+@contextmanager
+def _course(begin: str, *, quiet: bool = False) -> Generator[Callable[[float, str], None]]:
+    """Show a share of work done and words; where nobody watches a terminal, a line every half minute and at the end."""
     printed = -math.inf
     bar = Progress(
         BarColumn(bar_width=20),
         TaskProgressColumn(),
         TextColumn("{task.description}"),
         console=_stderr,
-        disable=not _stderr.is_terminal,
+        disable=quiet or not _stderr.is_terminal,
     )
 
-    def report(state: "TrainingProgress") -> None:
+    def show(share: float, words: str) -> None:
         nonlocal printed
-        if not first:
-            first.append(state)
-        words = _training_words(state, first[0])
-        bar.update(line, completed=state.share, description=words)
-        if not _stderr.is_terminal and (time.monotonic() - printed > _SECONDS_BETWEEN_LINES or state.share >= 1):
+        bar.update(line, completed=share, description=words)
+        late = time.monotonic() - printed > _SECONDS_BETWEEN_LINES
+        if not quiet and not _stderr.is_terminal and (late or share >= 1):
             typer.echo(words, err=True)
             printed = time.monotonic()
 
     with bar:
-        line = bar.add_task("the first step", total=1.0)
-        yield report
+        line = bar.add_task(begin, total=1.0)
+        yield show
 
 
 def say(sentence: str) -> None:

@@ -20,11 +20,13 @@ from pellucid.images.stream import Window, rows_of
 from pellucid.images.tiles import plan_tiles, process_tiles
 from pellucid.images.view import changed, tile_of
 from pellucid.pipelines import ahead
+from pellucid.tasks.blind_spot import network_in_use
 from pellucid.tasks.grey import as_colour, noise_level
 from pellucid.tasks.ledger import sha256_of
 from pellucid.tasks.memory import TileShape, default_memory, parse_memory, plan_tile
 from pellucid.tasks.provenance import provenance
 from pellucid.tasks.runner import Runner
+from pellucid.tasks.seen import Seen
 from pellucid.tasks.weights import borne_by, check_task, default_weights, find_weights
 
 Report: TypeAlias = Callable[[float], None]
@@ -102,10 +104,11 @@ class Restorer:
         if kind is None:
             title = checkpoints.SYSTEMS[described.system].title
             raise UsageError(f"{self.weights} holds {title}, which does not restore pictures")
-        self._kind = kind
         self.task, self.scale = _purpose(options, described, kind)
         self._before = self.scale // kind.scale  # by how much the network is given larger pictures than there are
-        self._run = Runner(described, kind, device, self.dtype, self.weights.name)
+        self._seen = Seen.by(described.about)
+        self._kind, build = network_in_use(described, kind)
+        self._run = Runner(build, self._kind, device, self.dtype, self.weights.name, self._seen.levels)
 
     @property
     def settings(self) -> Settings:
@@ -187,7 +190,7 @@ class Restorer:
             watch: called with rows of the result before, interpolated where that is another picture, and after.
         """
         shape = self._plan(stream, held)
-        source = stream
+        stream = source = self._seen.spanning(stream)
         if self.task == "demosaic":
             source = demosaiced(stream)
         elif self._before > 1:

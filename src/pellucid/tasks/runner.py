@@ -1,13 +1,13 @@
 """A network on a device: tiles in, tiles out, whatever its precision and the machine's memory do."""
 
 import gc
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pellucid import checkpoints
-from pellucid.checkpoints import Described, Restoration
+from pellucid.checkpoints import Restoration
 from pellucid.errors import BudgetError, PellucidError
 from pellucid.images.tiles import plan_tiles, process_tiles
 
@@ -21,19 +21,27 @@ class Runner:
     memory runs out, a tile is tried once more, then in halves that overlap, and so are all tiles as large after it.
 
     Args:
-        described: the weights.
+        build: makes the network, in float32.
         kind: how the network restores.
         device: where it runs.
         dtype: the precision to run in.
         name: of the weights, for sentences.
+        levels: the values of a tile that the network is to see as 0 and as its white.
     """
 
     def __init__(
-        self, described: Described, kind: Restoration, device: torch.device, dtype: torch.dtype, name: str
+        self,
+        build: Callable[[], torch.nn.Module],
+        kind: Restoration,
+        device: torch.device,
+        dtype: torch.dtype,
+        name: str,
+        levels: tuple[float, float] = (0.0, 1.0),
     ) -> None:
         self._kind, self._device, self._name = kind, device, name
-        network = checkpoints.build(described).to(device)
-        reduced = network if dtype == torch.float32 else checkpoints.build(described).to(device, dtype)
+        self._low, self._gain = levels[0], kind.white / (levels[1] - levels[0])
+        network = build().to(device)
+        reduced = network if dtype == torch.float32 else build().to(device, dtype)
         self._networks = (reduced, network)
         self._too_many: float = float("inf")  # pixels of a tile for which memory ran out
 
@@ -88,13 +96,13 @@ class Runner:
     def _run(self, network: torch.nn.Module, tile: NDArray[np.float32]) -> NDArray[np.float32]:
         """The network on (H, W, C); one for grey takes colour plane by plane."""
         dtype = next(network.parameters()).dtype
-        white = self._kind.white
-        image_BCHW = torch.from_numpy(tile).permute(2, 0, 1).unsqueeze(0).to(self._device, dtype) * white
+        seen = (torch.from_numpy(tile).to(self._device) - self._low) * self._gain
+        image_BCHW = seen.permute(2, 0, 1).unsqueeze(0).to(dtype)
         if tile.shape[2] == self._kind.channels:
             restored = network(image_BCHW)
         else:
             restored = network(image_BCHW.transpose(0, 1)).transpose(0, 1)
-        return (restored[0].permute(1, 2, 0).float() / white).cpu().numpy()
+        return (restored[0].permute(1, 2, 0).float() / self._gain + self._low).cpu().numpy()
 
 
 def _is_out_of_memory(error: MemoryError | RuntimeError) -> bool:

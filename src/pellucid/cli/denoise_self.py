@@ -1,0 +1,108 @@
+"""`pellucid denoise-self`: learn from noisy pictures alone, then restore them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pellucid.cli import display
+from pellucid.cli.arguments import Compare, Device, Json, Memory, NoProvenance, Output, Overwrite, Pictures, Recursive
+from pellucid.cli.batch import BatchDisplay
+from pellucid.cli.options import parse_duration, parse_path
+
+if TYPE_CHECKING:
+    from pellucid.selfsupervised import LearnOptions, Noise, Quality
+    from pellucid.tasks import Job
+
+_LEARNED = ".pellucid-self.safetensors"  # beside results, so that the same command knows them
+
+
+def denoise_self(
+    pictures: Pictures,
+    output: Output = None,
+    budget: Annotated[str, typer.Option(metavar="TIME", help="How long to learn, such as 5m or 1h.")] = "10m",
+    quality: Annotated[
+        str, typer.Option(metavar="fast|best", help="fast teaches a small network, for thousands of files.")
+    ] = "best",
+    factor: Annotated[
+        int | None, typer.Option(metavar="1..8", help="Pixels over which noise is correlated [found out].")
+    ] = None,
+    save_weights: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", parser=parse_path, help="Keep what was learned, for restore --weights FILE."),
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", parser=parse_path, help="Learn nothing; use what was kept."),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", parser=parse_path, help="Write an HTML page about the noise.")
+    ] = None,
+    memory: Memory = None,
+    device: Device = "auto",
+    recursive: Recursive = False,
+    overwrite: Overwrite = False,
+    compare: Compare = False,
+    no_provenance: NoProvenance = False,
+    as_json: Json = False,
+) -> None:
+    """Denoise pictures with no clean one to learn from.
+
+    A network learns from the noisy pictures themselves, then restores them. Name pictures of one kind together: of one
+    camera, one microscope, one film. Stop it at any time: the same command goes on.
+    """
+    from pellucid.errors import UsageError
+    from pellucid.selfsupervised import LearnOptions
+    from pellucid.tasks import RestoreOptions, Restorer, plan_jobs
+
+    if weights is not None and (save_weights is not None or report is not None):
+        raise UsageError("with --weights nothing is learned; leave out --save-weights and --report")
+    options = LearnOptions(budget=parse_duration(budget), quality=_known(quality), factor=factor)
+    batch = BatchDisplay(as_json=as_json)
+    try:
+        jobs = plan_jobs(pictures, output, recursive=recursive, skip=batch.skip)
+    finally:
+        batch.show_skipped()
+    kept = save_weights or _beside(jobs[0])
+    if weights is None:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        _learn(jobs, options, kept, report, overwrite=overwrite or save_weights is None, quiet=as_json)
+    restorer = Restorer(RestoreOptions(task="denoise", weights=weights or kept, memory=memory, device=device))
+    code = batch.restore(restorer, jobs, overwrite=overwrite, compare=compare, record=not no_provenance)
+    if code == 0 and weights is None and save_weights is None and jobs[0].root is None:
+        kept.unlink(missing_ok=True)
+    raise typer.Exit(code)
+
+
+def _known(quality: str) -> "Quality":
+    from pellucid.errors import UsageError
+
+    if quality not in ("fast", "best"):
+        raise UsageError(f"{quality!r} is no quality; choose fast or best")
+    return quality
+
+
+def _beside(job: "Job") -> Path:
+    """Where what was learned is kept for the same command; of a single picture, until that is restored."""
+    return job.target.with_name(f".{job.target.stem}{_LEARNED}") if job.root is None else job.root / _LEARNED
+
+
+def _learn(
+    jobs: "Sequence[Job]", options: "LearnOptions", kept: Path, report: Path | None, *, overwrite: bool, quiet: bool
+) -> None:
+    """Learn from the pictures and say how it goes on; then write the page, if one is wanted."""
+    from pellucid.selfsupervised import describe, learn, write_page
+
+    def say(noise: "Noise", factor: int) -> None:
+        if not quiet:
+            display.say(describe(noise, factor))
+
+    try:
+        with display.learning_progress(quiet=quiet) as progress:
+            learned = learn([job.source for job in jobs], options, kept, overwrite=overwrite, say=say, report=progress)
+    except KeyboardInterrupt as error:
+        display.say("interrupted; the same command goes on from what was saved last")
+        raise typer.Exit(130) from error
+    if report is not None:
+        write_page(report, learned, overwrite=overwrite)
