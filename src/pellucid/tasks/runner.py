@@ -94,15 +94,23 @@ class Runner:
 
     @torch.inference_mode()
     def _run(self, network: torch.nn.Module, tile: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The network on (H, W, C); one for grey takes colour plane by plane."""
-        dtype = next(network.parameters()).dtype
+        """The network on (H, W, C); one for grey takes colour plane by plane.
+
+        Sides that would just fill one block of what the network pads to are drawn out to two, so that it sees more of
+        the picture than of its own padding.
+        """
+        dtype, (height, width, _) = next(network.parameters()).dtype, tile.shape
+        more = [2 * self._kind.multiple - side if side <= self._kind.multiple else 0 for side in (height, width)]
+        if any(more):
+            tile = np.pad(tile, ((0, more[0]), (0, more[1]), (0, 0)), mode="edge")
         seen = (torch.from_numpy(tile).to(self._device) - self._low) * self._gain
         image_BCHW = seen.permute(2, 0, 1).unsqueeze(0).to(dtype)
         if tile.shape[2] == self._kind.channels:
             restored = network(image_BCHW)
         else:
             restored = network(image_BCHW.transpose(0, 1)).transpose(0, 1)
-        return (restored[0].permute(1, 2, 0).float() / self._gain + self._low).cpu().numpy()
+        restored = restored[0, :, : self._kind.scale * height, : self._kind.scale * width]
+        return (restored.permute(1, 2, 0).float() / self._gain + self._low).cpu().numpy()
 
 
 def _is_out_of_memory(error: MemoryError | RuntimeError) -> bool:
