@@ -60,7 +60,7 @@ def learned(pictures: list[Picture], folder: Path, **options: Any) -> tuple[Rest
     restorer = Restorer(RestoreOptions(task="denoise", weights=result.weights))
     took = time.monotonic() - began
     return restorer, {
-        "factor": result.factor,
+        "factor": result.noise.factor,
         "level": result.noise.level,
         "seconds": took,
         "steps": result.checks[-1].step,

@@ -52,6 +52,12 @@ def test_what_is_not_noise_stays():
     assert (denoised - 100)[..., :32, :].std() < 0.5
 
 
+def test_a_wrong_prediction_does_no_harm():
+    noisy = 180 + noise(1, 3, 96, 96, sigma=5.0)
+    denoised = BlindSpotDenoiser(Constant(), 8, Procedure(1, 0, 3 * 5.0**2))(noisy)
+    assert (denoised - noisy).abs().max() < 3.0
+
+
 def test_noise_that_grows_with_brightness_is_told_from_detail():
     """Half of the picture is ten times as noisy as the other, and as much brighter: both halves are denoised."""
 
@@ -127,7 +133,15 @@ def test_scientific_pictures_are_seen_in_the_span_of_the_weights(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "about", [{"factor": "0", "passes": "1"}, {"factor": "2"}, {"factor": "two", "passes": "1"}, {"passes": "999"}]
+    "about",
+    [
+        {"factor": "0", "passes": "1", "most": "inf"},
+        {"factor": "2"},
+        {"factor": "two", "passes": "1", "most": "1.0"},
+        {"factor": "2", "passes": "1", "most": "nan"},
+        {"factor": "2", "passes": "1", "most": "-1.0"},
+        {"passes": "999"},
+    ],
 )
 def test_nonsense_is_refused(about):
     with pytest.raises(CheckpointError, match="makes no sense"):
@@ -141,7 +155,8 @@ def test_nonsensical_levels_are_refused(words):
 
 
 def test_what_is_said_is_read_again():
-    assert procedure_of(Procedure(3, 8).about()) == Procedure(3, 8)
+    for procedure in (Procedure(3, 8), Procedure(1, 0, 1e-7), Procedure(2, 4, 123.456e20)):
+        assert procedure_of(procedure.about()) == procedure
     seen = Seen(span=(-0.1, 7e9), levels=(0.25, 0.3))
     assert Seen.by(seen.about()) == seen
     assert procedure_of({}) is None

@@ -94,9 +94,9 @@ def _learn(
     """Learn from the pictures and say how it goes on; then write the page, if one is wanted."""
     from pellucid.selfsupervised import describe, learn, write_page
 
-    def say(noise: "Noise", factor: int) -> None:
+    def say(noise: "Noise") -> None:
         if not quiet:
-            display.say(describe(noise, factor))
+            display.say(describe(noise))
 
     try:
         with display.learning_progress(quiet=quiet) as progress:

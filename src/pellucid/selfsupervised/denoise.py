@@ -4,7 +4,7 @@ import hashlib
 import math
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -15,6 +15,7 @@ from pellucid.selfsupervised.distil import DistilProgress, distil
 from pellucid.selfsupervised.fit import SMALLEST, Check, FitOptions, FitProgress, fit
 from pellucid.selfsupervised.noise import Noise, measure_noise
 from pellucid.selfsupervised.samples import Samples, gather
+from pellucid.selfsupervised.windows import Pictures
 from pellucid.tasks import RestoreOptions, Restorer
 from pellucid.tasks.blind_spot import MOST_FACTOR, BlindSpotDenoiser, Procedure
 
@@ -22,6 +23,8 @@ Quality = Literal["best", "fast"]
 
 _PASSES = 4  # of the refinement
 _FOR_THE_TEACHER = 0.6  # share of the time, where there is a student
+_MOST_MEASURED, _MEASURED_SIDE = 32, 1024
+_MOST_OF_THE_NOISE = 3.0  # pictures learned from together may differ in noise
 _LEAST_LEVEL = 1e-4  # of the noise, as a share of the range, by which errors are weighed
 _BUDGET = 600.0
 
@@ -78,15 +81,13 @@ class Learned(NamedTuple):
 
     Attributes:
         weights: the file, for `restore`.
-        noise: of the pictures.
-        factor: in use.
+        noise: of the pictures, with the factor in use.
         checks: the course of the errors; empty where the file was there already.
         samples: what was learned from.
     """
 
     weights: Path
     noise: Noise
-    factor: int
     checks: list[Check]
     samples: Samples
 
@@ -97,7 +98,7 @@ def learn(
     weights: Path,
     *,
     overwrite: bool = False,
-    say: Callable[[Noise, int], None] = lambda _, __: None,
+    say: Callable[[Noise], None] = lambda _: None,
     report: Callable[[Learning], None] = lambda _: None,
 ) -> Learned:
     """Learn to denoise pictures from nothing but these, and write the weights.
@@ -110,7 +111,7 @@ def learn(
         options: how.
         weights: the file to write.
         overwrite: replace weights that were made otherwise.
-        say: is told what noise there is, and the factor.
+        say: is told what noise there is, with the factor in use.
         report: is told how it goes on.
 
     Raises:
@@ -120,13 +121,14 @@ def learn(
         PellucidError: the weights exist and were made otherwise, or they or the state cannot be written.
     """
     samples = gather([source if isinstance(source, Picture) else Path(source) for source in sources])
-    noise = measure_noise(samples.pictures, step=samples.step)
+    noise = measure_noise(_some_of(samples.pictures), step=samples.step)
     factor = options.factor or _factor_that_fits(noise.factor, samples)
-    say(noise, factor)
+    noise = replace(noise, factor=factor)
+    say(noise)
     made_of = _fingerprint(samples, options, factor)
     if weights.exists():
         if _made_of(weights) == made_of:
-            return Learned(weights, noise, factor, [], samples)
+            return Learned(weights, noise, [], samples)
         if not overwrite:
             raise PellucidError(f"{weights} exists and was learned otherwise; use it with --weights, or --overwrite it")
     states = [weights.with_name(f"{weights.name}.{part}") for part in ("state", "student")]
@@ -141,7 +143,8 @@ def learn(
 
     network, checks = fit(samples.pictures, fit_options, about=made_of, state=states[0], report=fitting)
     about = {"task": "denoise", "made_of": made_of, **samples.seen.about()}
-    procedure = Procedure(factor, _PASSES)
+    most = _MOST_OF_THE_NOISE * max(noise.curve) * network.config.value_range**2
+    procedure = Procedure(factor, _PASSES, most)
     if is_fast:
         teacher = BlindSpotDenoiser(network, network.config.multiple, procedure).eval()
         student = distil(
@@ -160,7 +163,7 @@ def learn(
         checkpoints.save(network, "tbsn", weights, about={**about, **procedure.about()})
     for state in states:
         state.unlink(missing_ok=True)
-    return Learned(weights, noise, factor, checks, samples)
+    return Learned(weights, noise, checks, samples)
 
 
 def denoise_self(
@@ -201,6 +204,12 @@ def denoise_self(
         restorer = Restorer(RestoreOptions(task="denoise", weights=weights, memory=memory, device=device))
     pages = (page for source in pictures for page in ([source] if isinstance(source, Picture) else read_pages(source)))
     return [restorer(page) for page in pages]
+
+
+def _some_of(pictures: Pictures) -> Pictures:
+    """Windows of pictures spread over all of them, which are enough to measure noise in."""
+    every = -(-len(pictures) // _MOST_MEASURED)
+    return [values[:_MEASURED_SIDE, :_MEASURED_SIDE] for values in pictures[::every]]
 
 
 def _factor_that_fits(factor: int, samples: Samples) -> int:

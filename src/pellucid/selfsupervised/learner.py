@@ -17,7 +17,7 @@ from pellucid.training.muon import Muon
 _TIMED = 10  # the first steps, from which the length of the run is found
 _FEWEST_STEPS = 60
 _WARMUP, _CLIP, _KEEP = 20, 0.5, 0.99
-_LR, _MATRIX_LR = 1e-3, 5e-3
+_LR, _MATRIX_LR = 2e-3, 2e-2
 _CHECKS = 20  # of a run
 
 Network = TypeVar("Network", bound=nn.Module)

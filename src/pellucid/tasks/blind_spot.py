@@ -9,8 +9,11 @@ A pixel's value μ is predicted without looking at it. Three steps make a pictur
 3. What the prediction missed and is no noise is kept, as the posterior mean has it (Laine et al., NeurIPS 2019):
    x̂ = μ + w (y − μ), w = max(v − σ²(μ), 0) / v, where v is the mean of (y − μ)² around a pixel. The noise's variance
    σ² at a brightness is the median of v over the pixels of that brightness: most of a picture is where μ is right.
+   It is no larger than the noise that was measured before the network learned, so that one that has learned too little
+   does no harm.
 """
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -38,14 +41,16 @@ class Procedure(NamedTuple):
     Attributes:
         factor: f, 1 for noise that no two pixels share.
         passes: T; with 0 the first prediction is taken.
+        most: the largest σ², in the square of the network's unit.
     """
 
     factor: int
     passes: int
+    most: float = math.inf
 
     def about(self) -> dict[str, str]:
         """What a weight file says of it."""
-        return {"factor": str(self.factor), "passes": str(self.passes)}
+        return {"factor": str(self.factor), "passes": str(self.passes), "most": repr(self.most)}
 
 
 def procedure_of(about: Mapping[str, str]) -> Procedure | None:
@@ -54,15 +59,14 @@ def procedure_of(about: Mapping[str, str]) -> Procedure | None:
     Raises:
         CheckpointError: it makes no sense.
     """
-    words = about.get("factor"), about.get("passes")
-    if words == (None, None):
+    words = [about.get(name, "") for name in Procedure._fields]
+    if not any(words):
         return None
-    numbers = [int(word) if word and re.fullmatch(r"[0-9]{1,2}", word) else -1 for word in words]
-    if not (1 <= numbers[0] <= MOST_FACTOR and 0 <= numbers[1] <= _MOST_PASSES):
-        raise CheckpointError(
-            f"these weights say of themselves what makes no sense: factor {words[0]}, passes {words[1]}"
-        )
-    return Procedure(*numbers)
+    numbers = [int(word) if re.fullmatch(r"[0-9]{1,2}", word) else -1 for word in words[:2]]
+    most = float(words[2]) if re.fullmatch(r"[0-9.]+(e[-+]?[0-9]+)?|inf", words[2]) else -1.0
+    if not (1 <= numbers[0] <= MOST_FACTOR and 0 <= numbers[1] <= _MOST_PASSES and most >= 0):
+        raise CheckpointError(f"these weights say of how to use them what makes no sense: {', '.join(words)}")
+    return Procedure(numbers[0], numbers[1], most)
 
 
 def network_in_use(described: Described, kind: Restoration) -> tuple[Restoration, Callable[[], nn.Module]]:
@@ -95,7 +99,8 @@ class BlindSpotDenoiser(nn.Module):
     def __init__(self, network: nn.Module, multiple: int, procedure: Procedure) -> None:
         super().__init__()
         self.network = network
-        self.factor, self.passes, self.multiple = procedure.factor, procedure.passes, multiple * procedure.factor
+        self.factor, self.passes, self.most = procedure
+        self.multiple = multiple * self.factor
 
     def forward(self, noisy: Tensor) -> Tensor:
         """Return x̂, (B, C, H, W)."""
@@ -103,7 +108,7 @@ class BlindSpotDenoiser(nn.Module):
         y = pad_to_multiple(noisy, self.multiple)
         first = self.first(y)
         predicted = self.refined(y, first) if self.passes else first
-        return _with_what_is_no_noise(noisy.float(), predicted[..., :H, :W].float()).to(noisy.dtype)
+        return _with_what_is_no_noise(noisy.float(), predicted[..., :H, :W].float(), self.most).to(noisy.dtype)
 
     def first(self, y: Tensor) -> Tensor:
         """The prediction of (B, C, H, W), whose sides are multiples of ours, by its lattices."""
@@ -121,12 +126,12 @@ class BlindSpotDenoiser(nn.Module):
         return total / self.passes
 
 
-def _with_what_is_no_noise(noisy: Tensor, predicted: Tensor) -> Tensor:
-    """x̂ = μ + w (y − μ) for y, μ (B, C, H, W)."""
+def _with_what_is_no_noise(noisy: Tensor, predicted: Tensor, most: float) -> Tensor:
+    """x̂ = μ + w (y − μ) for y, μ (B, C, H, W), where σ² is at most `most`."""
     residual = noisy - predicted
     around = _mean_around(residual.square().mean(1, keepdim=True))
     brightness = predicted.mean(1, keepdim=True)
-    noise = torch.stack([_noise(*pair) for pair in zip(brightness, around, strict=True)])
+    noise = torch.stack([_noise(*pair) for pair in zip(brightness, around, strict=True)]).clamp_max_(most)
     return predicted + (around - noise).clamp_min_(0) / around.clamp_min(1e-12) * residual
 
 
