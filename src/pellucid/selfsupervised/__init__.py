@@ -1,0 +1,5 @@
+"""Learning to restore pictures from these pictures alone."""
+
+from pellucid.selfsupervised.noise import Noise, describe, measure_noise
+
+__all__ = ["Noise", "describe", "measure_noise"]
