@@ -124,6 +124,11 @@ NAMES = {
         "poisson_gaussian_noise",
         "rain_layer",
     ],
+    "pellucid.selfsupervised": [
+        "Noise",
+        "describe",
+        "measure_noise",
+    ],
     "pellucid.training": [
         "RECIPES",
         "Cosine",
