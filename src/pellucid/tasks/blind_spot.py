@@ -7,9 +7,9 @@ A pixel's value μ is predicted without looking at it. Three steps make a pictur
 2. Random-replacing refinement (ibid.): the mean over T passes of f(m ⊙ y + (1 − m) ⊙ μ), m ~ Bernoulli(0.16), at full
    resolution. So that tiles agree, m is a fixed pattern of the network's multiple, repeated.
 3. What the prediction missed and is no noise is kept, as the posterior mean has it (Laine et al., NeurIPS 2019):
-   x̂ = μ + w (y − μ), w = max(v − 1.4 σ²(μ), 0) / v, where v is the mean of (y − μ)² around a pixel. The noise's variance
+   x̂ = μ + w (y − μ), w = max(v − 1.2 σ²(μ), 0) / v, where v is the mean of (y − μ)² around a pixel. The noise's variance
    σ² at a brightness is the median of v over the pixels of that brightness: most of a picture is where μ is right. What
-   v scatters around it by chance is not to come back as grain, hence 1.4, by experiment.
+   v scatters around it by chance is not to come back as grain, hence 1.2, by experiment.
    It is no larger than the noise that was measured before the network learned, so that one that has learned too little
    does no harm.
 """
@@ -32,7 +32,7 @@ from pellucid.ops.lattices import from_lattices, to_lattices
 MOST_FACTOR, _MOST_PASSES = 8, 64
 _REPLACED = 0.16  # share of the pixels that are seen as they are in a pass
 _REACH = 3  # pixels around one whose residuals are averaged
-_SCATTER = 1.4  # times σ² may be reached by noise alone
+_SCATTER = 1.2  # times σ² may be reached by noise alone
 _BINS, _EVERY = 8, 2  # of brightness, equally filled; by every second row and column
 _MAPS = 14  # of the channels' values, held besides what the network holds
 
