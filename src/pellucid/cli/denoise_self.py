@@ -66,8 +66,9 @@ def denoise_self(
         batch.show_skipped()
     kept = save_weights or _beside(jobs[0])
     if weights is None:
+        sources = _that_can_be_restored(jobs, overwrite)
         kept.parent.mkdir(parents=True, exist_ok=True)
-        _learn(jobs, options, kept, report, overwrite=overwrite or save_weights is None, quiet=as_json)
+        _learn(sources, options, kept, report, overwrite=overwrite or save_weights is None, quiet=as_json)
     restorer = Restorer(RestoreOptions(task="denoise", weights=weights or kept, memory=memory, device=device))
     code = batch.restore(restorer, jobs, overwrite=overwrite, compare=compare, record=not no_provenance)
     if code == 0 and weights is None and save_weights is None and jobs[0].root is None:
@@ -88,8 +89,28 @@ def _beside(job: "Job") -> Path:
     return job.target.with_name(f".{job.target.stem}{_LEARNED}") if job.root is None else job.root / _LEARNED
 
 
+def _that_can_be_restored(jobs: "Sequence[Job]", overwrite: bool) -> list[Path]:
+    """The pictures whose results can be written, found out before the time is spent; the others fail when restored."""
+    from pellucid.errors import PellucidError
+    from pellucid.images import read_header
+    from pellucid.tasks.plan import refuse_early
+
+    sources: list[Path] = []
+    refusals: list[PellucidError] = []
+    for job in jobs:
+        try:
+            # In a folder of results the ledger knows which of those that exist are ours.
+            refuse_early(job, read_header(job.source), may_replace=overwrite or job.root is not None)
+            sources.append(job.source)
+        except PellucidError as error:
+            refusals.append(error)
+    if not sources:
+        raise refusals[0]
+    return sources
+
+
 def _learn(
-    jobs: "Sequence[Job]", options: "LearnOptions", kept: Path, report: Path | None, *, overwrite: bool, quiet: bool
+    sources: Sequence[Path], options: "LearnOptions", kept: Path, report: Path | None, *, overwrite: bool, quiet: bool
 ) -> None:
     """Learn from the pictures and say how it goes on; then write the page, if one is wanted."""
     from pellucid.selfsupervised import describe, learn, write_page
@@ -100,7 +121,7 @@ def _learn(
 
     try:
         with display.learning_progress(quiet=quiet) as progress:
-            learned = learn([job.source for job in jobs], options, kept, overwrite=overwrite, say=say, report=progress)
+            learned = learn(sources, options, kept, overwrite=overwrite, say=say, report=progress)
     except KeyboardInterrupt as error:
         display.say("interrupted; the same command goes on from what was saved last")
         raise typer.Exit(130) from error

@@ -1,4 +1,4 @@
-"""The lattices of a picture: the pixels that share (row mod step, column mod step); for step 2 its four parity lattices.
+"""The lattices of a picture: pixels that share (row mod step, column mod step); for step 2 its four parity lattices.
 
 An operation whose displacements are all even maps each lattice into itself, and on a lattice it is the same operation
 with half the displacements: a 3×3 convolution of dilation 2 is an ordinary one, a patch-unshuffle a pixel-unshuffle. So
@@ -36,5 +36,5 @@ def group_lattices(x: Tensor, step: int = 2) -> Tensor:
 
 
 def join_lattices(x: Tensor) -> Tensor:
-    """Return (B, s h, s w, C) from lattices (B, s, s, h, w, C), without a copy where they were split from one tensor."""
+    """Return (B, s h, s w, C) from lattices (B, s, s, h, w, C), with no copy where they were split from one tensor."""
     return x.permute(0, 3, 1, 4, 2, 5).flatten(3, 4).flatten(1, 2)

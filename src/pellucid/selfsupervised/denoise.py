@@ -241,7 +241,7 @@ def _fitting(state: FitProgress, noise: Noise, whole: float) -> Learning:
 
 
 def _teaching(state: DistilProgress, whole: float) -> Learning:
-    doing = "teaching a faster network" if state.steps else f"making lessons for a faster network, {state.windows}"
+    doing = "teaching a faster network" if state.step else f"making lessons for a faster network, {state.windows}"
     return _learning(doing, state.step, state.steps, state.seconds, 1 / whole, 1.0, None)
 
 

@@ -1,7 +1,7 @@
 """A small TBSN learns from noisy pictures alone: each pixel from the others around it.
 
-TBSN, Li et al., AAAI 2025, with the asymmetric pixel-shuffle down-sampling of AP-BSN, Lee et al., CVPR 2022. Batches, and
-so the run, depend only on the pictures, the options and the number of steps.
+TBSN, Li et al., AAAI 2025, with the asymmetric pixel-shuffle down-sampling of AP-BSN, Lee et al., CVPR 2022. Batches,
+and so the run, depend only on the pictures, the options and the number of steps.
 """
 
 import time

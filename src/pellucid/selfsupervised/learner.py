@@ -1,4 +1,4 @@
-"""A network that is trained within a time: its average, its optimizers, the length of the run, and its state on disk."""
+"""A network that is trained within a time: its average, its optimizers, the run's length, and its state on disk."""
 
 import copy
 import math

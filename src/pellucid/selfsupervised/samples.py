@@ -67,14 +67,14 @@ def _pixels(source: Path | Picture) -> int:
 
 def _pages(sources: Sequence[Path | Picture], share: float) -> Iterator[PictureStream]:
     """The pages of all pictures, each to be read at once; of thousands, every so many."""
-    every = max(1, int(_SMALLEST_WINDOW**2 / max(1.0, share * max(map(_largest, sources)))))
+    every = max(1, math.ceil(_SMALLEST_WINDOW**2 / max(1.0, share * max(map(_largest, sources)))))
     for source in sources:
         if isinstance(source, Picture):
             yield PictureStream.of(source)
             continue
         with ExitStack() as stack:
             pages = open_pages(source)
-            stack.callback(getattr(pages, "close"))
+            stack.callback(pages.close)
             yield from (page for index, page in enumerate(pages) if index % every == 0)
 
 

@@ -63,8 +63,7 @@ def anywhere(
         place = Place(picture, top, left, side)
         if not any(place.meets(other) for other in avoid):
             return place
-    middle = Place(picture, (height - side) // 2, (width - side) // 2, side)
-    return middle
+    return Place(picture, (height - side) // 2, (width - side) // 2, side)
 
 
 def turned(crop: Tensor, generator: np.random.Generator) -> Tensor:

@@ -7,9 +7,9 @@ A pixel's value μ is predicted without looking at it. Three steps make a pictur
 2. Random-replacing refinement (ibid.): the mean over T passes of f(m ⊙ y + (1 − m) ⊙ μ), m ~ Bernoulli(0.16), at full
    resolution. So that tiles agree, m is a fixed pattern of the network's multiple, repeated.
 3. What the prediction missed and is no noise is kept, as the posterior mean has it (Laine et al., NeurIPS 2019):
-   x̂ = μ + w (y − μ), w = max(v − 1.2 σ²(μ), 0) / v, where v is the mean of (y − μ)² around a pixel. The noise's variance
-   σ² at a brightness is the median of v over the pixels of that brightness: most of a picture is where μ is right. What
-   v scatters around it by chance is not to come back as grain, hence 1.2, by experiment.
+   x̂ = μ + w (y − μ), w = max(v − 1.2 σ²(μ), 0) / v, where v is the mean of (y − μ)² around a pixel. The noise's
+   variance σ² at a brightness is the median of v over the pixels of that brightness: most of a picture is where μ is
+   right. What v scatters around it by chance is not to come back as grain, hence 1.2, by experiment.
    It is no larger than the noise that was measured before the network learned, so that one that has learned too little
    does no harm.
 """
