@@ -5,12 +5,14 @@ import os
 import signal
 import sys
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Thread
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # from glibc's malloc.h
-_LARGEST_MMAP_THRESHOLD = 32 * 2**20  # glibc refuses more
+# from glibc's malloc.h
+_M_MXFAST, _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = 1, -1, -3, -8
+_ARENAS = 8  # so that what is read and written lies apart from the tensors
+_TUNABLES, _NO_CACHES = "GLIBC_TUNABLES", "glibc.malloc.tcache_count=0"
 
 
 def keep_freed_memory() -> None:
@@ -26,7 +28,38 @@ def keep_freed_memory() -> None:
         return
     mallopt(_M_MMAP_THRESHOLD, 2**30)
     mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
-    mallopt(_M_ARENA_MAX, 1)  # or each thread would keep memory of its own
+    mallopt(_M_ARENA_MAX, _ARENAS)  # or each of many threads would keep memory of its own
+    mallopt(_M_MXFAST, 0)  # see `ask_for_whole_blocks`
+
+
+def ask_for_whole_blocks() -> bool:
+    """Ask glibc, in the environment of programs started from now on, to keep no caches of small blocks.
+
+    Torch wants memory at multiples of 64 bytes. Glibc before 2.39 cuts that out of a longer block and caches the scraps
+    before and after it. What is then given a scrap, and lives longer than the tensor, keeps the block from ever being
+    whole again: the next tensor of that size does not fit, and the heap grows, by up to twice what is in use, and in no
+    two runs alike. The caches of threads can only be turned off from outside.
+
+    Returns whether this program itself was started without asking; False where there is no glibc.
+    """
+    asked = os.environ.get(_TUNABLES, "")
+    if sys.platform != "linux" or _NO_CACHES in asked.split(":") or not _has_glibc():
+        return False
+    os.environ[_TUNABLES] = ":".join(filter(None, (asked, _NO_CACHES)))
+    return True
+
+
+def start_again() -> None:
+    """Replace this program by itself, with the environment as it is now; goes on where the system refuses."""
+    with suppress(OSError):
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+def _has_glibc() -> bool:
+    try:
+        return bool(os.confstr("CS_GNU_LIBC_VERSION"))
+    except (ValueError, OSError):
+        return False
 
 
 def peak_resident_bytes() -> int:
