@@ -21,7 +21,12 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from pellucid.cli.process import ask_for_whole_blocks, keep_freed_memory, peak_resident_bytes
+from pellucid.cli.process import (
+    ask_for_whole_blocks,
+    keep_freed_memory,
+    lay_in_small_blocks,
+    peak_resident_bytes,
+)
 from pellucid.images import Picture
 from pellucid.tasks import RestoreOptions, Restorer, plan_jobs, restore_files
 from pellucid.tasks.memory import parse_memory
@@ -80,6 +85,7 @@ def measure(source: Path, memory: int, weights: str | None) -> dict[str, float]:
     Runner._run = timed
     before, started = peak_resident_bytes(), time.perf_counter()
     restorer = Restorer(RestoreOptions(memory=memory, weights=weights, device="cpu"))
+    lay_in_small_blocks()
     target = source.with_name(f"out{source.suffix}")
     for outcome in restore_files(restorer, plan_jobs([source], target), overwrite=True):
         if outcome.error:

@@ -12,7 +12,7 @@ from pellucid import __version__
 from pellucid.cli import display
 from pellucid.cli.batch import BatchDisplay
 from pellucid.cli.options import SeveralValues, parse_duration, parse_path, parse_settings
-from pellucid.cli.process import second_interrupt_kills
+from pellucid.cli.process import lay_in_small_blocks, second_interrupt_kills
 
 app = typer.Typer(
     name="pellucid",
@@ -121,6 +121,7 @@ def restore(
     finally:
         batch.show_skipped()
     restorer = Restorer(options)
+    lay_in_small_blocks()
     try:
         with second_interrupt_kills(), batch:
             for outcome in restore_files(
