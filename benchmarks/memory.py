@@ -21,7 +21,12 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from pellucid.cli.process import keep_freed_memory, peak_resident_bytes
+from pellucid.cli.process import (
+    ask_for_whole_blocks,
+    keep_freed_memory,
+    lay_in_small_blocks,
+    peak_resident_bytes,
+)
 from pellucid.images import Picture
 from pellucid.tasks import RestoreOptions, Restorer, plan_jobs, restore_files
 from pellucid.tasks.memory import parse_memory
@@ -80,6 +85,7 @@ def measure(source: Path, memory: int, weights: str | None) -> dict[str, float]:
     Runner._run = timed
     before, started = peak_resident_bytes(), time.perf_counter()
     restorer = Restorer(RestoreOptions(memory=memory, weights=weights, device="cpu"))
+    lay_in_small_blocks()
     target = source.with_name(f"out{source.suffix}")
     for outcome in restore_files(restorer, plan_jobs([source], target), overwrite=True):
         if outcome.error:
@@ -113,6 +119,7 @@ def main() -> None:
     budget, results = parse_memory(options.memory), RESULTS / "memory.json"
     rows: list[dict[str, Any]] = json.loads(results.read_text()) if results.exists() else []
     same = {"format": options.format, "budget_mib": budget / 2**20}
+    ask_for_whole_blocks()
     with tempfile.TemporaryDirectory() as folder:
         for megapixels in options.megapixels:
             source = Path(folder) / f"{megapixels:g}.{options.format}"

@@ -13,7 +13,7 @@ import pellucid
 from contracts import PUBLIC
 
 NAMES = {
-    "pellucid": ["PellucidError", "Picture", "__version__", "create", "load", "restore"],
+    "pellucid": ["PellucidError", "Picture", "__version__", "create", "denoise_self", "load", "restore"],
     "pellucid.checkpoints": [
         "SYSTEMS",
         "Described",
@@ -125,9 +125,16 @@ NAMES = {
         "rain_layer",
     ],
     "pellucid.selfsupervised": [
+        "LearnOptions",
+        "Learned",
+        "Learning",
         "Noise",
+        "Quality",
+        "denoise_self",
         "describe",
+        "learn",
         "measure_noise",
+        "write_page",
     ],
     "pellucid.training": [
         "RECIPES",

@@ -10,15 +10,17 @@ if TYPE_CHECKING:
     from pellucid.checkpoints import create, load
     from pellucid.errors import PellucidError
     from pellucid.images import Picture
+    from pellucid.selfsupervised import denoise_self
     from pellucid.tasks import restore
 
 __version__ = "0.1.0"
-__all__ = ["PellucidError", "Picture", "__version__", "create", "load", "restore"]
+__all__ = ["PellucidError", "Picture", "__version__", "create", "denoise_self", "load", "restore"]
 
 _HOMES = {
     "PellucidError": "pellucid.errors",
     "Picture": "pellucid.images",
     "create": "pellucid.checkpoints",
+    "denoise_self": "pellucid.selfsupervised",
     "load": "pellucid.checkpoints",
     "restore": "pellucid.tasks",
 }

@@ -1,5 +1,5 @@
 """`python -m pellucid`."""
 
-from pellucid.cli import main
+from pellucid.cli import program
 
-main()
+program()

@@ -44,7 +44,7 @@ def test_folder(denoise, folder):
     assert result.code == 0, result.err
     assert result.err.startswith("noise of 4.9% of the range, independent from pixel to pixel")
     assert names(folder / "out") == [".pellucid-ledger.jsonl", ".pellucid-self.safetensors", "0.png", "1.png"]
-    assert (folder / "noise.html").read_text().startswith("<!DOCTYPE html>")
+    assert (folder / "noise.html").read_text().startswith("<!doctype html>")
     again = denoise("in", "-o", "out", "--budget", "1s")
     assert again.out.splitlines() == ["out/0.png: done already", "out/1.png: done already"]
 

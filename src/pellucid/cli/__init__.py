@@ -4,8 +4,15 @@ import io
 import os
 import sys
 
-from pellucid.cli.process import keep_freed_memory
+from pellucid.cli.process import ask_for_whole_blocks, keep_freed_memory, start_again
 from pellucid.errors import PellucidError, UsageError
+
+
+def program() -> None:
+    """Run the command line as a program of its own: with an environment that suits it."""
+    if ask_for_whole_blocks():
+        start_again()
+    main()
 
 
 def main() -> None:

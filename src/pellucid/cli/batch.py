@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from pellucid.cli.display import printable, say
-from pellucid.cli.process import second_interrupt_kills
+from pellucid.cli.process import lay_in_small_blocks, second_interrupt_kills
 
 if TYPE_CHECKING:
     from pellucid.tasks import FileProgress, Job, Outcome, Restorer, Skipped
@@ -58,6 +58,7 @@ class BatchDisplay:
         """Restore files and show how it goes; return what the shell is to know: 0, 1 for failures, 130 for Ctrl-C."""
         from pellucid.tasks import restore_files
 
+        lay_in_small_blocks()
         try:
             with second_interrupt_kills(), self:
                 for outcome in restore_files(

@@ -132,38 +132,57 @@ def learn(
         if not overwrite:
             raise PellucidError(f"{weights} exists and was learned otherwise; use it with --weights, or --overwrite it")
     states = [weights.with_name(f"{weights.name}.{part}") for part in ("state", "student")]
-    is_fast = options.quality == "fast"
-    seconds = options.budget * (_FOR_THE_TEACHER if is_fast else 1.0)
-    level = max(noise.level, _LEAST_LEVEL)
-    fit_options = FitOptions(factor=factor, level=level, seconds=seconds, steps=options.steps, seed=options.seed)
-    whole = options.budget / seconds
-
-    def fitting(state: FitProgress) -> None:
-        report(_fitting(state, noise, whole))
-
-    network, checks = fit(samples.pictures, fit_options, about=made_of, state=states[0], report=fitting)
-    about = {"task": "denoise", "made_of": made_of, **samples.seen.about()}
-    most = _MOST_OF_THE_NOISE * max(noise.curve) * network.config.value_range**2
-    procedure = Procedure(factor, _PASSES, most)
-    if is_fast:
-        teacher = BlindSpotDenoiser(network, network.config.multiple, procedure).eval()
-        student = distil(
-            teacher,
-            network.config.value_range,
-            samples.pictures,
-            seconds=options.budget - seconds,
-            steps=options.steps,
-            seed=options.seed,
-            about=made_of,
-            state=states[1],
-            report=lambda state: report(_teaching(state, whole)),
-        )
-        checkpoints.save(student, "tbsn-unet", weights, about=about)
-    else:
-        checkpoints.save(network, "tbsn", weights, about={**about, **procedure.about()})
+    checks = _write(samples, noise, options, made_of, weights, states, report)
     for state in states:
         state.unlink(missing_ok=True)
     return Learned(weights, noise, checks, samples)
+
+
+def _write(
+    samples: Samples,
+    noise: Noise,
+    options: LearnOptions,
+    made_of: str,
+    weights: Path,
+    states: Sequence[Path],
+    report: Callable[[Learning], None],
+) -> list[Check]:
+    """Train what is asked for, going on from the states, and write the weights."""
+    is_fast = options.quality == "fast"
+    seconds = options.budget * (_FOR_THE_TEACHER if is_fast else 1.0)
+    whole = options.budget / seconds
+    network, checks = fit(
+        samples.pictures,
+        FitOptions(
+            factor=noise.factor,
+            level=max(noise.level, _LEAST_LEVEL),
+            seconds=seconds,
+            steps=options.steps,
+            seed=options.seed,
+        ),
+        about=made_of,
+        state=states[0],
+        report=lambda state: report(_fitting(state, noise, whole)),
+    )
+    white = network.config.value_range
+    about = {"task": "denoise", "made_of": made_of, **samples.seen.about()}
+    procedure = Procedure(noise.factor, _PASSES, _MOST_OF_THE_NOISE * max(noise.curve) * white**2)
+    if not is_fast:
+        checkpoints.save(network, "tbsn", weights, about={**about, **procedure.about()})
+        return checks
+    student = distil(
+        BlindSpotDenoiser(network, network.config.multiple, procedure).eval(),
+        white,
+        samples.pictures,
+        seconds=options.budget - seconds,
+        steps=options.steps,
+        seed=options.seed,
+        about=made_of,
+        state=states[1],
+        report=lambda state: report(_teaching(state, whole)),
+    )
+    checkpoints.save(student, "tbsn-unet", weights, about=about)
+    return checks
 
 
 def denoise_self(

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -72,10 +71,7 @@ def _pages(sources: Sequence[Path | Picture], share: float) -> Iterator[PictureS
         if isinstance(source, Picture):
             yield PictureStream.of(source)
             continue
-        with ExitStack() as stack:
-            pages = open_pages(source)
-            stack.callback(pages.close)
-            yield from (page for index, page in enumerate(pages) if index % every == 0)
+        yield from (page for index, page in enumerate(open_pages(source)) if index % every == 0)
 
 
 def _largest(source: Path | Picture) -> int:

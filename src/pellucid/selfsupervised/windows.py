@@ -56,10 +56,10 @@ def anywhere(
     pictures: Pictures, picture: int, side: int, avoid: Sequence[Place], generator: np.random.Generator
 ) -> Place:
     """A square at random that meets none of those to avoid, in a picture that has room for it beside these."""
-    height, width = pictures[picture].shape[:2]
+    height, width = map(int, pictures[picture].shape[:2])
     place = Place(picture, 0, 0, side)
     for _ in range(_TRIALS):
-        top, left = (int(generator.integers(whole - side + 1)) for whole in (height, width))
+        top, left = int(generator.integers(height - side + 1)), int(generator.integers(width - side + 1))
         place = Place(picture, top, left, side)
         if not any(place.meets(other) for other in avoid):
             return place
