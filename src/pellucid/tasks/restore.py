@@ -25,6 +25,7 @@ from pellucid.tasks.ledger import sha256_of
 from pellucid.tasks.memory import TileShape, default_memory, parse_memory, plan_tile
 from pellucid.tasks.provenance import provenance
 from pellucid.tasks.runner import Runner
+from pellucid.tasks.unshaken import left_alone, read_kernel, undoes_shake, unshaken, with_unshaking
 from pellucid.tasks.weights import borne_by, check_task, default_weights, find_weights
 
 Report: TypeAlias = Callable[[float], None]
@@ -102,7 +103,8 @@ class Restorer:
         if kind is None:
             title = checkpoints.SYSTEMS[described.system].title
             raise UsageError(f"{self.weights} holds {title}, which does not restore pictures")
-        self._kind = kind
+        self._undoes_shake = undoes_shake(described.about)
+        self._kind = with_unshaking(kind) if self._undoes_shake else kind
         self.task, self.scale = _purpose(options, described, kind)
         self._before = self.scale // kind.scale  # by how much the network is given larger pictures than there are
         self._run = Runner(described, kind, device, self.dtype, self.weights.name)
@@ -187,6 +189,9 @@ class Restorer:
             watch: called with rows of the result before, interpolated where that is another picture, and after.
         """
         shape = self._plan(stream, held)
+        shake = read_kernel(stream) if self._undoes_shake else None
+        if self._undoes_shake and shake is None:
+            return left_alone(stream, report, watch)
         source = stream
         if self.task == "demosaic":
             source = demosaiced(stream)
@@ -200,7 +205,7 @@ class Restorer:
             not_numbers=scale**2 * source.not_numbers,
             metadata=enlarged_metadata(source.metadata, scale),
             bytes_held=0,
-            stripes=lambda: self._stripes(source, shape, report, watch, looked_at=stream),
+            stripes=lambda: self._stripes(source, shape, report, watch, looked_at=stream, shake=shake),
         )
 
     def _plan(self, picture: PictureStream | PictureHeader, held: int) -> TileShape:
@@ -219,7 +224,14 @@ class Restorer:
         )
 
     def _stripes(
-        self, source: PictureStream, shape: TileShape, report: Report, watch: Watch, looked_at: PictureStream
+        self,
+        source: PictureStream,
+        shape: TileShape,
+        report: Report,
+        watch: Watch,
+        *,
+        looked_at: PictureStream,
+        shake: NDArray[np.float32] | None,
     ) -> Iterator[Picture]:
         """The rows of the result, computed tile by tile."""
         kind, tile_size = self._kind, (shape.height, shape.width)
@@ -238,6 +250,8 @@ class Restorer:
             nonlocal done, band, top
             band, top = band_at(rows)
             tile = tile_of(band, slice(rows.start - top, rows.stop - top), columns)
+            if shake is not None:
+                tile = unshaken(tile, shake)
             if source.channels < kind.channels:
                 colour = as_colour(tile, level, rows, columns)
                 change = self._run(colour) - colour if kind.scale == 1 else self._run(colour)
