@@ -21,7 +21,7 @@ from pellucid.images.view import tile_of
 SHAKE = "shake"
 
 _LONGEST = 31  # pixels of a path that is looked for
-_RINGING = 48  # pixels, besides the kernel's reach, by which a tile's end is seen in it
+_RINGING = 80  # pixels, besides the kernel's reach, by which a tile's end is seen in it
 _CELL, _CELLS = 64, 11  # the part that is looked at: so many cells of so many pixels, along each side
 _BYTES = 240  # for each pixel of a tile that is deconvolved, what is added around it among them
 
@@ -83,10 +83,9 @@ def _busiest(stream: PictureStream) -> tuple[int, int]:
         sums[row, : len(edges)] = edges
     height, width = (min(_CELLS, length // _CELL) or 1 for length in (stream.height, stream.width))
     inside = np.lib.stride_tricks.sliding_window_view(sums, (height, width)).sum((2, 3))
-    row, column = np.unravel_index(inside.argmax(), inside.shape)
-    spare = (max(length - _CELL * _CELLS, 0) for length in (stream.height, stream.width))
-    top, left = (min(int(at) * _CELL, most) for at, most in zip((row, column), spare, strict=True))
-    return top, left
+    row, column = divmod(int(inside.argmax()), inside.shape[1])
+    side = _CELL * _CELLS
+    return min(row * _CELL, max(stream.height - side, 0)), min(column * _CELL, max(stream.width - side, 0))
 
 
 def _lumas(stream: PictureStream, rows: slice, columns: slice) -> Iterator[NDArray[np.float32]]:
