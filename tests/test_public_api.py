@@ -115,6 +115,7 @@ NAMES = {
         "Rain",
         "RealWorld",
         "Reduction",
+        "UndoneShake",
         "blurred",
         "disc_kernel",
         "gaussian_kernel",

@@ -47,6 +47,16 @@ def vivid(crop: NDArray[np.float32], generator: np.random.Generator) -> NDArray[
     return coloured.clip(0, 1)
 
 
+def plain(size: int, generator: np.random.Generator) -> NDArray[np.float32]:
+    """A square of one colour, every second time a corner of the colour cube, such as white.
+
+    Where the border of a picture is filled up with its own colours, a network that never saw them in large may take
+    them for what it is to remove.
+    """
+    colour = generator.random(3) if generator.integers(2) else generator.integers(2, size=3)
+    return np.broadcast_to(colour.astype(np.float32), (size, size, 3))
+
+
 def degraded_pair(
     pictures: PictureFolders,
     k: int,
@@ -56,6 +66,7 @@ def degraded_pair(
     size: int,
     vivid_share: float = 0.0,
     grey_share: float = 0.0,
+    plain_share: float = 0.0,
 ) -> Pair:
     """Return sample k: a clean crop, and what the network has to restore it from.
 
@@ -67,6 +78,7 @@ def degraded_pair(
         size: side of the crop; a multiple of the degradation's.
         vivid_share: share of the samples whose colours are changed.
         grey_share: share of the samples that are grey: spoiled in one channel, which is then repeated.
+        plain_share: share of the samples that have one colour and are not spoiled.
 
     Raises:
         ValueError: the size is not a multiple of the degradation's.
@@ -80,8 +92,12 @@ def degraded_pair(
         clean = vivid(clean, generator)
     if grey_share and generator.random() < grey_share:
         clean = rounded(clean @ _GREY)
+    if plain_share and generator.random() < plain_share:
+        spoiled = clean = plain(size + 2 * degradation.margin, generator)
+    else:
+        spoiled = degradation(clean, generator)
     inside = slice(degradation.margin, degradation.margin + size)
-    pair = (values[inside, inside] for values in (clean, degradation(clean, generator)))
+    pair = (values[inside, inside] for values in (clean, spoiled))
     return Pair(*(torch.from_numpy(_colour(values)).permute(2, 0, 1) for values in pair))
 
 

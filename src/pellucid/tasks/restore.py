@@ -27,6 +27,7 @@ from pellucid.tasks.memory import TileShape, default_memory, parse_memory, plan_
 from pellucid.tasks.provenance import provenance
 from pellucid.tasks.runner import Runner
 from pellucid.tasks.seen import Seen
+from pellucid.tasks.unshaken import left_alone, read_kernel, undoes_shake, unshaken, with_unshaking
 from pellucid.tasks.weights import borne_by, check_task, default_weights, find_weights
 
 Report: TypeAlias = Callable[[float], None]
@@ -104,11 +105,13 @@ class Restorer:
         if kind is None:
             title = checkpoints.SYSTEMS[described.system].title
             raise UsageError(f"{self.weights} holds {title}, which does not restore pictures")
+        self._undoes_shake = undoes_shake(described.about)
         self.task, self.scale = _purpose(options, described, kind)
         self._before = self.scale // kind.scale  # by how much the network is given larger pictures than there are
         self._seen = Seen.by(described.about)
-        self._kind, build = network_in_use(described, kind)
-        self._run = Runner(build, self._kind, device, self.dtype, self.weights.name, self._seen.levels)
+        kind, build = network_in_use(described, kind)
+        self._kind = with_unshaking(kind) if self._undoes_shake else kind
+        self._run = Runner(build, kind, device, self.dtype, self.weights.name, self._seen.levels)
 
     @property
     def settings(self) -> Settings:
@@ -191,6 +194,9 @@ class Restorer:
         """
         shape = self._plan(stream, held)
         stream = source = self._seen.spanning(stream)
+        shake = read_kernel(stream) if self._undoes_shake else None
+        if self._undoes_shake and shake is None:
+            return left_alone(stream, report, watch)
         if self.task == "demosaic":
             source = demosaiced(stream)
         elif self._before > 1:
@@ -203,7 +209,7 @@ class Restorer:
             not_numbers=scale**2 * source.not_numbers,
             metadata=enlarged_metadata(source.metadata, scale),
             bytes_held=0,
-            stripes=lambda: self._stripes(source, shape, report, watch, looked_at=stream),
+            stripes=lambda: self._stripes(source, shape, report, watch, looked_at=stream, shake=shake),
         )
 
     def _plan(self, picture: PictureStream | PictureHeader, held: int) -> TileShape:
@@ -222,7 +228,14 @@ class Restorer:
         )
 
     def _stripes(
-        self, source: PictureStream, shape: TileShape, report: Report, watch: Watch, looked_at: PictureStream
+        self,
+        source: PictureStream,
+        shape: TileShape,
+        report: Report,
+        watch: Watch,
+        *,
+        looked_at: PictureStream,
+        shake: NDArray[np.float32] | None,
     ) -> Iterator[Picture]:
         """The rows of the result, computed tile by tile."""
         kind, tile_size = self._kind, (shape.height, shape.width)
@@ -241,6 +254,8 @@ class Restorer:
             nonlocal done, band, top
             band, top = band_at(rows)
             tile = tile_of(band, slice(rows.start - top, rows.stop - top), columns)
+            if shake is not None:
+                tile = unshaken(tile, shake)
             if source.channels < kind.channels:
                 colour = as_colour(tile, level, rows, columns)
                 change = self._run(colour) - colour if kind.scale == 1 else self._run(colour)

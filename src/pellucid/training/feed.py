@@ -57,4 +57,5 @@ class Feed:
             size=size,
             vivid_share=recipe.vivid_share,
             grey_share=recipe.grey_share,
+            plain_share=recipe.plain_share,
         )

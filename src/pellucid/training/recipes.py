@@ -50,10 +50,13 @@ class Recipe:
     Attributes:
         task: what the network is for; written into its weights, as `scale` is.
         scale: how much larger the result is than the picture a person has; 1 but for super-resolution.
+        prepare: what is to be done to a picture before the network sees it, a word of `pellucid.tasks.unshaken`;
+            written into the weights unless it is empty.
         network: the configuration of what is trained.
         degradation: what the network learns to undo.
         vivid_share: share of the crops whose colours are changed, so that pure colours are seen too.
         grey_share: share of the crops that are grey, so that grey pictures are served as well.
+        plain_share: share of the crops that have one colour and are clean, so that such areas are left alone.
         loss: mean |Δ| ("l1"), or mean √(Δ² + 10⁻⁶) ("charbonnier").
         frequency: weight of the mean |difference of the Fourier transforms|, added to the loss.
         phases: batch and crop sizes; the last phase's end is the length of the run.
@@ -70,10 +73,12 @@ class Recipe:
 
     task: str
     scale: int = 1
+    prepare: str = ""
     network: Any
     degradation: Degradation
     vivid_share: float = 0.0
     grey_share: float = 0.0
+    plain_share: float = 0.0
     loss: Literal["l1", "charbonnier"] = "l1"
     frequency: float = 0.0
     phases: tuple[Phase, ...]

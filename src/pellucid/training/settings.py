@@ -9,7 +9,7 @@ from typing import Any, get_args
 from pellucid.errors import UsageError
 from pellucid.training.recipes import Phase, Recipe
 
-_FIXED = {"task", "scale", "network", "degradation", "schedule"}
+_FIXED = {"task", "scale", "prepare", "network", "degradation", "schedule"}
 
 
 def changed(recipe: Recipe, texts: Iterable[str]) -> Recipe:

@@ -105,7 +105,10 @@ class Trainer:
 
     def save_weights(self, path: Path) -> None:
         """Write the averaged weights with the task they are for."""
-        about = {"task": self._recipe.task, "scale": str(self._recipe.scale)}
+        recipe = self._recipe
+        about = {"task": recipe.task, "scale": str(recipe.scale)}
+        if recipe.prepare:
+            about["prepare"] = recipe.prepare
         checkpoints.save(self.average, self._system, path, about=about)
 
 

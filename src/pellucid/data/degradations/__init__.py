@@ -14,6 +14,7 @@ from pellucid.data.degradations.drawn import (
     Rain,
     RealWorld,
     Reduction,
+    UndoneShake,
 )
 from pellucid.data.degradations.jpeg import jpeg
 from pellucid.data.degradations.noise import gaussian_noise, poisson_gaussian_noise
@@ -29,6 +30,7 @@ __all__ = [
     "Rain",
     "RealWorld",
     "Reduction",
+    "UndoneShake",
     "blurred",
     "disc_kernel",
     "gaussian_kernel",

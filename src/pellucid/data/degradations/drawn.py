@@ -16,6 +16,7 @@ from pellucid.data.degradations.blur import blurred, disc_kernel, gaussian_kerne
 from pellucid.data.degradations.jpeg import Subsampling, jpeg
 from pellucid.data.degradations.noise import gaussian_noise, poisson_gaussian_noise
 from pellucid.data.degradations.rain import rain_layer
+from pellucid.images.deconvolution import deconvolved
 from pellucid.images.mosaic import malvar, mosaic
 from pellucid.images.picture import to_floats, to_integers
 from pellucid.images.resampling import resized
@@ -132,6 +133,43 @@ class CameraShake:
         """Spoil (H, W, C)."""
         kernel = motion_kernel(generator.uniform(*self.extent), generator.random(), generator)
         return rounded(gaussian_noise(blurred(clean, kernel), generator.uniform(*self.noise), generator))
+
+
+@dataclass(frozen=True, kw_only=True)
+class UndoneShake:
+    """Camera shake as `CameraShake` has it, then undone with a kernel that is wrong as estimates are; neither clipped.
+
+    Attributes:
+        extent: of the path in pixels; see `motion_kernel`.
+        noise: standard deviation on the scale 0..255.
+        softness: standard deviation in pixels of what the kernel is smeared by.
+        error: standard deviation of its values, as a share of the largest.
+        exact: share of the crops in which the kernel is the true one.
+        margin: the path never leaves it, and little of the ringing from beyond does.
+        multiple: any crop will do.
+    """
+
+    extent: Range = (3.0, 27.0)
+    noise: Range = (0.0, 2.55)
+    softness: Range = (0.3, 1.2)
+    error: Range = (0.02, 0.2)
+    exact: float = 0.15
+    margin: int = 32
+    multiple: int = 1
+
+    def __call__(self, clean: Values, generator: np.random.Generator) -> Values:
+        """Spoil (H, W, C)."""
+        kernel = motion_kernel(generator.uniform(*self.extent), generator.random(), generator)
+        shaken = rounded(gaussian_noise(blurred(clean, kernel), generator.uniform(*self.noise), generator))
+        return deconvolved(shaken, kernel if generator.random() < self.exact else self._mistaken(kernel, generator))
+
+    def _mistaken(self, kernel: Values, generator: np.random.Generator) -> Values:
+        """The kernel smeared and noisy, and what is faint in it lost, as it is in estimates."""
+        soft = blurred(kernel[..., None], gaussian_kernel(generator.uniform(*self.softness)))[..., 0]
+        spread = blurred((soft > 0.02 * soft.max()).astype(np.float32)[..., None], gaussian_kernel(1.0))[..., 0]
+        error = generator.uniform(*self.error) * soft.max() * spread
+        noisy = soft + error * generator.standard_normal(soft.shape).astype(np.float32)
+        return np.where(noisy < 0.05 * noisy.max(), np.float32(0), noisy).astype(np.float32)
 
 
 @dataclass(frozen=True, kw_only=True)
