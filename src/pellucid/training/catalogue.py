@@ -117,12 +117,16 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             grey_share=0.1,
             phases=(Phase(2000, 4, 96), Phase(3000, 3, 128)),
         ),
-        "restormer-defocus-s": replace(
-            _BLURRED, task="defocus", degradation=Defocus(radius=(0.0, 5.0)), grey_share=0.1
-        ),
+        "restormer-defocus-s": replace(_BLURRED, task="defocus", degradation=Defocus(), grey_share=0.1),
         "restormer-demosaic-s": replace(_DEJPEG, task="demosaic", degradation=Bayer(), vivid_share=0.3, grey_share=0.0),
         "restormer-derain-s": replace(
-            _DEJPEG, task="derain", degradation=Rain(), vivid_share=0.0, grey_share=0.1, phases=_LARGER_CROPS
+            _DEJPEG,
+            task="derain",
+            degradation=Rain(),
+            vivid_share=0.1,
+            grey_share=0.1,
+            plain_share=0.05,
+            phases=_LARGER_CROPS,
         ),
         # Noise, softness and JPEG together, as pictures from the web have them.
         "restormer-real-s": replace(_DEJPEG, task="denoise", degradation=RealWorld(), phases=_LARGER_CROPS),
