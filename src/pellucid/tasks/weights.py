@@ -21,6 +21,9 @@ DEFAULT_WEIGHTS: Mapping[str, Mapping[int, str]] = MappingProxyType(
         "dejpeg": MappingProxyType({1: "restormer-dejpeg-s"}),
         "sr": MappingProxyType({2: "restormer-sr-x2-s", 4: "restormer-sr-x4-s"}),
         "demosaic": MappingProxyType({1: "restormer-demosaic-s"}),
+        "deblur": MappingProxyType({1: "restormer-deblur-s"}),
+        "defocus": MappingProxyType({1: "restormer-defocus-s"}),
+        "derain": MappingProxyType({1: "restormer-derain-s"}),
     }
 )
 
