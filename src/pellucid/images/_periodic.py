@@ -1,4 +1,4 @@
-"""Pictures as discrete Fourier transforms see them: continued without a seam, and differences that go round the border."""
+"""Pictures as discrete Fourier transforms see them: continued without a seam, differences that go round the border."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +19,13 @@ def fast_length(length: int) -> int:
 def continued(values: NDArray[np.float32], reach: int) -> NDArray[np.float32]:
     """Continue a picture (H, W) below and to the right so that it repeats without a seam.
 
-    What is added, at least `reach` rows and columns, fades from the reflection of one border to that of the opposite one.
+    What is added, at least `reach` rows and columns, fades from the reflection of one border to that of the opposite.
     """
     for _ in range(2):  # rows, then, of the transposed, columns
         length = values.shape[0]
         added = fast_length(length + reach) - length
         fade = 0.5 + 0.5 * np.cos(np.pi * np.arange(1, added + 1, dtype=np.float32) / (added + 1))[:, None]
-        inwards = np.arange(added).clip(max=length - 1)
+        inwards = np.minimum(np.arange(added), length - 1)
         bridge = fade * values[length - 1 - inwards] + (1 - fade) * values[inwards[::-1]]
         values = np.concatenate([values, bridge]).T
     return np.ascontiguousarray(values, np.float32)

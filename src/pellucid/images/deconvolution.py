@@ -1,8 +1,8 @@
 """Undoing a blur whose kernel is known.
 
-Minimises ‖k ∗ L − B‖² / 2 + λ Σ|∂L|^p by half-quadratic splitting: D. Krishnan, R. Fergus, "Fast image deconvolution using
-hyper-Laplacian priors", NIPS 2009; the step for the differences is the p-shrinkage of R. Chartrand, "Fast algorithms for
-nonconvex compressive sensing", ISBI 2009. What lies beyond the border is unknown and estimated along.
+Minimises ‖k ∗ L − B‖² / 2 + λ Σ|∂L|^p by half-quadratic splitting: D. Krishnan, R. Fergus, "Fast image deconvolution
+using hyper-Laplacian priors", NIPS 2009; the step for the differences is the p-shrinkage of R. Chartrand, "Fast
+algorithms for nonconvex compressive sensing", ISBI 2009. What lies beyond the border is unknown, and estimated along.
 """
 
 import numpy as np
