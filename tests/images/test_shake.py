@@ -9,7 +9,7 @@ from pellucid.data.degradations.blur import motion_kernel
 from pellucid.errors import PictureError
 from pellucid.images import read_picture
 from pellucid.images.deconvolution import deconvolved
-from pellucid.images.shake import _busiest, _cleaned, _connected, _sharpness, _squared, estimate_kernel, noise_of
+from pellucid.images.shake import _busiest, _cleaned, _connected, _squared, estimate_kernel, noise_of
 
 CAT = Path(__file__).parents[2] / "examples" / "cat.png"
 
@@ -39,15 +39,27 @@ def error(picture, clean, border=16):
     return np.square(picture - clean)[border:-border, border:-border].mean()
 
 
-def test_a_kernel_is_found_and_the_blur_undone(cat):
-    kernel = motion_kernel(15, 0.5, np.random.default_rng(4))
-    blurred, clean = blurred_inside(cat, kernel)
+@pytest.fixture(scope="module")
+def boxes():
+    """Rectangles of random grey on each other."""
+    generator = np.random.default_rng(1)
+    picture = np.full((300, 300), 0.5, np.float32)
+    for _ in range(150):
+        top, left = generator.integers(0, 300, 2)
+        tall, wide = generator.integers(10, 80, 2)
+        picture[top : top + tall, left : left + wide] = generator.uniform(0.05, 0.95)
+    return picture
+
+
+def test_a_kernel_is_found_and_the_blur_undone(boxes):
+    kernel = motion_kernel(15, 0.5, np.random.default_rng(1))
+    blurred, clean = blurred_inside(boxes, kernel)
     found = estimate_kernel(blurred)
     assert found is not None
     assert found.dtype == np.float32
     assert found.min() >= 0
     np.testing.assert_allclose(found.sum(), 1, rtol=1e-4)
-    assert likeness(found, kernel) > 0.6
+    assert likeness(found, kernel) > 0.75
     sharpened = deconvolved(blurred[..., None], found)[..., 0]
     shifted = min(
         error(np.roll(sharpened, (down, right), (0, 1)), clean) for down in range(-4, 5) for right in range(-4, 5)
@@ -101,21 +113,16 @@ def test_cleaned_kernels_are_centred_and_without_specks():
     kernel[1, 1:5] = 1
     kernel[8, 8] = 0.1
     kernel[0, 0] = -0.5
-    cleaned = _cleaned(kernel, 0.05)
+    cleaned = _cleaned(kernel)
     assert np.argwhere(cleaned).tolist() == [[4, column] for column in (3, 4, 5, 6)]
     np.testing.assert_allclose(cleaned[4, 3:7], 0.25)
-    assert _cleaned(-kernel.clip(0), 0.05) is None
+    assert _cleaned(-kernel.clip(0)) is None
 
 
 def test_a_kernel_spans_its_array_evenly():
     kernel = np.zeros((9, 9), np.float32)
     kernel[0, 8] = kernel[2, 4] = 0.5
     assert np.argwhere(_squared(kernel)).tolist() == [[1, 4], [3, 0]]
-
-
-def test_blur_lowers_sharpness(cat):
-    blurred, clean = blurred_inside(cat, motion_kernel(9, 0.5, np.random.default_rng(1)))
-    assert _sharpness(blurred) < 1.2 < 1.8 < _sharpness(clean)
 
 
 def test_noise_of_smooth_pictures():

@@ -30,36 +30,27 @@ _SIDE = 704  # of the part that a kernel is estimated from
 _LEAST_SIDE = 48  # with fewer pixels, edges do not tell a kernel
 _TURNS = 5  # at each size
 _STEP = 2**0.5  # from size to size
-_FEWEST_EDGES = 8e-3  # λ at first
-_FAINTEST = 0.05  # of the mean kernel's peak, below which its values are noise
+_RIDGE = 2.0  # γ
+_FAINTEST = 0.05  # of a kernel's peak, below which its values are noise
 _SMALLEST_PART = 0.04  # of a kernel's sum, below which what stands apart is noise
 _LEAST_NOISE = 0.01  # for which pictures are sharpened to look at them
 _END = 0.03  # of a kernel's sum
 _STEEPEST = 1e5  # weight of the splitting at which the sharp picture is done
 
-# What tells a kernel from none, measured on pictures sharp and blurred: see `_trusted` and `_sharpness`.
+# What tells a kernel from none, measured on pictures sharp and blurred: see `_trusted`.
 _LEAST_SPREAD, _LARGEST_PEAK, _MOST_FLATNESS, _MOST_EDGES = 1.3, 0.25, 0.82, 3.0
-_MOST_SHARPNESS = 1.65
 
 
 class _Path(NamedTuple):
-    """How an estimate goes.
+    """How strongly edges are thinned out: λ at first and its factor in each turn; and the coarsest kernel's side."""
 
-    Attributes:
-        decay: what λ is multiplied by after each turn.
-        coarsest: side of the kernel that it begins with.
-        ridge: γ.
-        faintest: part of a kernel's peak below which its values are noise.
-    """
-
+    prior: float
     decay: float
     coarsest: int
-    ridge: float
-    faintest: float
 
 
-# Their errors differ, so that their mean is nearer to the kernel than each.
-_PATHS = (_Path(0.92, 3, 10, 0.1), _Path(0.95, 5, 20, 0.1), _Path(0.92, 3, 30, 0.07))
+# Neither finds every kernel; where one is led astray, the other often is not.
+_PATHS = (_Path(prior=8e-3, decay=0.95, coarsest=5), _Path(prior=4e-3, decay=0.95, coarsest=3))
 
 
 def estimate_kernel(luma: NDArray[np.float32], *, size: int = 31) -> NDArray[np.float32] | None:
@@ -82,18 +73,16 @@ def estimate_kernel(luma: NDArray[np.float32], *, size: int = 31) -> NDArray[np.
     if min(luma.shape) < _LEAST_SIDE:
         return None
     luma = _busiest(luma.astype(np.float32, copy=False))
-    if _sharpness(luma) > _MOST_SHARPNESS:
-        return None
     size = min(size, min(luma.shape) // 8 * 2 - 1)
     found = [kernel for path in _PATHS if (kernel := _follow(luma, size, path)) is not None]
     if not found:
         return None
-    kernel = _cleaned(np.stack([_fitted(kernel, found[0]) for kernel in found]).sum(axis=0), _FAINTEST)
     noise = max(noise_of(luma), _LEAST_NOISE)
-    dot = np.ones((1, 1), np.float32)
-    if kernel is None or not _trusted(kernel, _look(luma, kernel, noise), _look(luma, dot, noise)):
+    looks = [_look(luma, kernel, noise) for kernel in found]
+    best = min(range(len(found)), key=lambda index: looks[index].residual)
+    if not _trusted(found[best], looks[best], _look(luma, np.ones((1, 1), np.float32), noise)):
         return None
-    return _squared(kernel)
+    return _squared(found[best])
 
 
 def noise_of(luma: NDArray[np.float32]) -> float:
@@ -118,32 +107,18 @@ def _busiest(luma: NDArray[np.float32]) -> NDArray[np.float32]:
     return luma[top : top + height, left : left + width]
 
 
-def _sharpness(luma: NDArray[np.float32]) -> float:
-    """Return Σ(∂²L)² / Σ(∂L)², of differences over two pixels, noise taken off, in the softest of four directions.
-
-    It is about 2 for sharp photographs, whose neighbours differ nearly at random, and 0 for slow changes.
-    """
-    noise, ratios = noise_of(luma) ** 2, list[float]()
-    for down, right in ((0, 2), (2, 0), (2, 2), (2, -2)):
-        step = (np.roll(luma, (-down, -right), (0, 1)) - luma)[4:-4, 4:-4]
-        other = (luma - np.roll(luma, (down, right), (0, 1)))[4:-4, 4:-4]
-        change = float(np.square(step).mean()) - 2 * noise
-        ratios.append(max(float(np.square(step - other).mean()) - 6 * noise, 0) / max(change, 1e-8))
-    return min(ratios)
-
-
 def _follow(luma: NDArray[np.float32], size: int, path: _Path) -> NDArray[np.float32] | None:
     """Estimate from the coarsest size to the picture's own; None where no kernel is left."""
     scales = [1.0]
     while size / scales[-1] > path.coarsest:
         scales.append(scales[-1] * _STEP)
-    kernel, prior = np.array([[0.0, 0.0, 0.0], [0.0, 0.5, 0.5], [0.0, 0.0, 0.0]], np.float32), _FEWEST_EDGES
+    kernel, prior = np.array([[0.0, 0.0, 0.0], [0.0, 0.5, 0.5], [0.0, 0.0, 0.0]], np.float32), path.prior
     for scale in reversed(scales):
         height, width = (round(length / scale) for length in luma.shape)
         blurred = luma if scale == 1 else resized(luma[..., None], height, width)[..., 0]
         side = max(3, int(size / scale) // 2 * 2 + 1)
         larger = resized(kernel[..., None], side, side)[..., 0] if side != len(kernel) else kernel
-        kernel = _cleaned(larger, path.faintest)
+        kernel = _cleaned(larger)
         whole = continued(blurred, 2 * side)
         inside = np.zeros(whole.shape, np.float32)
         inside[side // 2 : height - side // 2, side // 2 : width - side // 2] = 1
@@ -152,7 +127,7 @@ def _follow(luma: NDArray[np.float32], size: int, path: _Path) -> NDArray[np.flo
             if kernel is None:
                 return None
             sharp = [inside * part for part in differences(_few_edges(whole, kernel, prior))]
-            kernel = _cleaned(_kernel_between(sharp, edges, side, path.ridge), path.faintest)
+            kernel = _cleaned(_kernel_between(sharp, edges, side))
             prior *= path.decay
         if kernel is None:
             return None
@@ -175,21 +150,21 @@ def _few_edges(blurred: NDArray[np.float32], kernel: NDArray[np.float32], prior:
 
 
 def _kernel_between(
-    sharp: list[NDArray[np.float32]], blurred: list[NDArray[np.float32]], side: int, ridge: float
+    sharp: list[NDArray[np.float32]], blurred: list[NDArray[np.float32]], side: int
 ) -> NDArray[np.float32]:
     """k = F⁻¹[ Σ conj(F∂L) F∂B / (Σ|F∂L|² + γ) ], cut to (side, side)."""
     shape = sharp[0].shape
     spectra = [np.fft.rfft2(part) for part in sharp]
     both = np.stack([np.conj(L) * np.fft.rfft2(part) for L, part in zip(spectra, blurred, strict=True)]).sum(axis=0)
-    whole = inverse(both / (np.stack([power(L) for L in spectra]).sum(axis=0) + ridge), shape)
+    whole = inverse(both / (np.stack([power(L) for L in spectra]).sum(axis=0) + _RIDGE), shape)
     return np.roll(whole, (side // 2, side // 2), (0, 1))[:side, :side]
 
 
-def _cleaned(kernel: NDArray[np.float32], faintest: float) -> NDArray[np.float32] | None:
+def _cleaned(kernel: NDArray[np.float32]) -> NDArray[np.float32] | None:
     """Take out noise, move the centre of gravity to the middle, scale to the sum 1; None where nothing is left."""
     if kernel.max() <= 0:
         return None
-    kernel = np.where(kernel < faintest * kernel.max(), np.float32(0), kernel)
+    kernel = np.where(kernel < _FAINTEST * kernel.max(), np.float32(0), kernel)
     parts = _connected(kernel > 0)
     weights = np.bincount(parts.ravel(), kernel.ravel())
     kernel = np.where(weights[parts] < _SMALLEST_PART * kernel.sum(), np.float32(0), kernel)
@@ -220,16 +195,6 @@ def _moved(kernel: NDArray[np.float32], down: int, right: int) -> NDArray[np.flo
     side = len(kernel)
     padded = np.pad(kernel, side)
     return padded[side - down : 2 * side - down, side - right : 2 * side - right]
-
-
-def _fitted(kernel: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Shift a kernel to where it is most like another of its side."""
-    shape = (2 * len(kernel), 2 * len(kernel))
-    likeness = inverse(np.fft.rfft2(other, s=shape) * np.conj(np.fft.rfft2(kernel, s=shape)), shape)
-    reach = len(kernel) // 2
-    likeness = np.roll(likeness, (reach, reach), (0, 1))[: 2 * reach + 1, : 2 * reach + 1]
-    down, right = divmod(int(likeness.argmax()), 2 * reach + 1)
-    return _moved(kernel, down - reach, right - reach)
 
 
 def _squared(kernel: NDArray[np.float32]) -> NDArray[np.float32]:
