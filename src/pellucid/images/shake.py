@@ -30,17 +30,19 @@ _SIDE = 704  # of the part that a kernel is estimated from
 _LEAST_SIDE = 48  # with fewer pixels, edges do not tell a kernel
 _TURNS = 5  # at each size
 _STEP = 2**0.5  # from size to size
-_RIDGE = 2.0
+_RIDGE = 2.0  # γ
 _FAINTEST = 0.05  # of a kernel's peak, below which its values are noise
 _SMALLEST_PART = 0.04  # of a kernel's sum, below which what stands apart is noise
+_LEAST_NOISE = 0.01  # for which pictures are sharpened to look at them
+_END = 0.03  # of a kernel's sum
 _STEEPEST = 1e5  # weight of the splitting at which the sharp picture is done
 
 # What tells a kernel from none, measured on pictures sharp and blurred: see `_trusted`.
-_LEAST_SPREAD, _LEAST_GAIN, _MOST_EDGES = 1.3, 0.82, 3.0
+_LEAST_SPREAD, _LARGEST_PEAK, _MOST_FLATNESS, _MOST_EDGES = 1.3, 0.25, 0.82, 3.0
 
 
 class _Path(NamedTuple):
-    """How strongly edges are thinned out: λ at first, its factor in each turn; and the coarsest kernel's side."""
+    """How strongly edges are thinned out: λ at first and its factor in each turn; and the coarsest kernel's side."""
 
     prior: float
     decay: float
@@ -73,13 +75,24 @@ def estimate_kernel(luma: NDArray[np.float32], *, size: int = 31) -> NDArray[np.
     luma = _busiest(luma.astype(np.float32, copy=False))
     size = min(size, min(luma.shape) // 8 * 2 - 1)
     found = [kernel for path in _PATHS if (kernel := _follow(luma, size, path)) is not None]
-    looks = [_look(luma, kernel) for kernel in found]
-    if not looks:
+    if not found:
         return None
+    noise = max(noise_of(luma), _LEAST_NOISE)
+    looks = [_look(luma, kernel, noise) for kernel in found]
     best = min(range(len(found)), key=lambda index: looks[index].residual)
-    if not _trusted(found[best], looks[best], _look(luma, np.ones((1, 1), np.float32))):
+    if not _trusted(found[best], looks[best], _look(luma, np.ones((1, 1), np.float32), noise)):
         return None
     return _squared(found[best])
+
+
+def noise_of(luma: NDArray[np.float32]) -> float:
+    """Estimate the standard deviation of the noise of a blurred picture (H, W); in a sharp one texture counts, too.
+
+    The median of the finest diagonal wavelets of Haar: D. L. Donoho, I. M. Johnstone, "Ideal spatial adaptation by
+    wavelet shrinkage", 1994.
+    """
+    diagonal = luma[:-1, :-1] - luma[1:, :-1] - luma[:-1, 1:] + luma[1:, 1:]
+    return float(np.median(np.abs(diagonal)) / 2 / 0.6745)
 
 
 def _busiest(luma: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -172,8 +185,9 @@ def _connected(there: NDArray[np.bool_]) -> NDArray[np.intp]:
 
 
 def _centre(kernel: NDArray[np.float32]) -> tuple[float, float]:
-    along = np.arange(len(kernel))
-    return float(kernel.sum(1) @ along / kernel.sum()), float(kernel.sum(0) @ along / kernel.sum())
+    """Return the row and column of a square kernel's centre of gravity."""
+    steps: NDArray[np.float32] = np.arange(len(kernel), dtype=np.float32)
+    return float(kernel.sum(1) @ steps / kernel.sum()), float(kernel.sum(0) @ steps / kernel.sum())
 
 
 def _moved(kernel: NDArray[np.float32], down: int, right: int) -> NDArray[np.float32]:
@@ -186,10 +200,15 @@ def _moved(kernel: NDArray[np.float32], down: int, right: int) -> NDArray[np.flo
 def _squared(kernel: NDArray[np.float32]) -> NDArray[np.float32]:
     """Cut to the least odd square around the middle of what the kernel spans; of two middles, the upper left one."""
     there = np.argwhere(kernel > 0)
-    first, last = there.min(axis=0), there.max(axis=0)
-    row, column = int(first[0] + last[0]) // 2, int(first[1] + last[1]) // 2
-    reach = max(int(last[0]) - row, int(last[1]) - column)
+    row, column = _middle(kernel.sum(1)), _middle(kernel.sum(0))
+    reach = int(np.abs(there - np.array([row, column])).max())
     return np.pad(kernel, reach)[row : row + 2 * reach + 1, column : column + 2 * reach + 1]
+
+
+def _middle(profile: NDArray[np.float32]) -> int:
+    """Return the middle of what a profile spans without a little at each end, which may be noise."""
+    share = profile.cumsum() / profile.sum()
+    return int(np.searchsorted(share, _END) + np.searchsorted(share, 1 - _END)) // 2
 
 
 class _Look(NamedTuple):
@@ -206,8 +225,8 @@ class _Look(NamedTuple):
     edges: float
 
 
-def _look(luma: NDArray[np.float32], kernel: NDArray[np.float32]) -> _Look:
-    sharp = deconvolved(luma[..., None], kernel)[..., 0]
+def _look(luma: NDArray[np.float32], kernel: NDArray[np.float32], noise: float) -> _Look:
+    sharp = deconvolved(luma[..., None], kernel, noise=noise)[..., 0]
     reach = len(kernel)
     whole = continued(sharp, 2 * reach)
     inside = np.s_[reach : luma.shape[0] - reach, reach : luma.shape[1] - reach]
@@ -224,7 +243,8 @@ def _trusted(kernel: NDArray[np.float32], found: _Look, before: _Look) -> bool:
     Sharp pictures give dots, or kernels that leave the edges as many as they were or draw ringing everywhere.
     """
     row, column = _centre(kernel)
-    rows, columns = np.arange(len(kernel)) - row, np.arange(len(kernel)) - column
-    spread = float(np.sqrt((kernel * (rows[:, None] ** 2 + columns**2)).sum()))
-    clearer = found.flatness < _LEAST_GAIN * before.flatness
-    return spread > _LEAST_SPREAD and clearer and found.edges < _MOST_EDGES * before.edges
+    steps = np.arange(len(kernel), dtype=np.float32)
+    spread = float(np.sqrt((kernel * ((steps[:, None] - row) ** 2 + (steps - column) ** 2)).sum()))
+    dot = spread < _LEAST_SPREAD or float(kernel.max()) > _LARGEST_PEAK
+    clearer = found.flatness < _MOST_FLATNESS * before.flatness
+    return clearer and not dot and found.edges < _MOST_EDGES * before.edges
