@@ -110,7 +110,7 @@ def weights(tmp_path_factory):
 
 
 def test_weights_are_used_as_they_say(weights):
-    values = np.random.default_rng(0).random((40, 56, 3)).astype(np.float32)
+    values = np.random.default_rng(0).random((72, 80, 3)).astype(np.float32)  # more than two blocks of 32
     restored = pellucid.restore(Picture(pixels=values), weights=weights)
     network = BlindSpotDenoiser(pellucid.load(weights), TINY.multiple, Procedure(2, 1))
     seen = torch.from_numpy((values - 0.1) / 0.8 * 255).permute(2, 0, 1)[None]

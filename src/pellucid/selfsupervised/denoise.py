@@ -4,12 +4,13 @@ import hashlib
 import math
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from pellucid import __version__, checkpoints
-from pellucid.errors import CheckpointError, PellucidError, UsageError
+from pellucid.errors import CheckpointError, DataError, PellucidError, UsageError
 from pellucid.images import Picture, read_pages
 from pellucid.selfsupervised.distil import DistilProgress, distil
 from pellucid.selfsupervised.fit import SMALLEST, Check, FitOptions, FitProgress, fit
@@ -24,7 +25,7 @@ Quality = Literal["best", "fast"]
 _PASSES = 4  # of the refinement
 _FOR_THE_TEACHER = 0.6  # share of the time, where there is a student
 _MOST_MEASURED, _MEASURED_SIDE = 32, 1024
-_MOST_OF_THE_NOISE = 3.0  # pictures learned from together may differ in noise
+_MOST_APART = 12  # pictures that are measured one by one, since they may differ in noise
 _LEAST_LEVEL = 1e-4  # of the noise, as a share of the range, by which errors are weighed
 _BUDGET = 600.0
 
@@ -166,7 +167,7 @@ def _write(
     )
     white = network.config.value_range
     about = {"task": "denoise", "made_of": made_of, **samples.seen.about()}
-    procedure = Procedure(noise.factor, _PASSES, _MOST_OF_THE_NOISE * max(noise.curve) * white**2)
+    procedure = Procedure(noise.factor, _PASSES, _largest_variance(samples, noise) * white**2)
     if not is_fast:
         checkpoints.save(network, "tbsn", weights, about={**about, **procedure.about()})
         return checks
@@ -229,6 +230,16 @@ def _some_of(pictures: Pictures) -> Pictures:
     """Windows of pictures spread over all of them, which are enough to measure noise in."""
     every = -(-len(pictures) // _MOST_MEASURED)
     return [values[:_MEASURED_SIDE, :_MEASURED_SIDE] for values in pictures[::every]]
+
+
+def _largest_variance(samples: Samples, noise: Noise) -> float:
+    """That of the noise at any brightness of any of some pictures."""
+    pictures = _some_of(samples.pictures)
+    variances = [max(noise.curve)]
+    for values in pictures[:: -(-len(pictures) // _MOST_APART)] if len(pictures) > 1 else ():
+        with suppress(DataError):  # too small by itself
+            variances.append(max(measure_noise([values], step=samples.step).curve))
+    return max(variances)
 
 
 def _factor_that_fits(factor: int, samples: Samples) -> int:

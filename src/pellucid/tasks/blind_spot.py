@@ -7,11 +7,11 @@ A pixel's value μ is predicted without looking at it. Three steps make a pictur
 2. Random-replacing refinement (ibid.): the mean over T passes of f(m ⊙ y + (1 − m) ⊙ μ), m ~ Bernoulli(0.16), at full
    resolution. So that tiles agree, m is a fixed pattern of the network's multiple, repeated.
 3. What the prediction missed and is no noise is kept, as the posterior mean has it (Laine et al., NeurIPS 2019):
-   x̂ = μ + w (y − μ), w = max(v − 1.2 σ²(μ), 0) / v, where v is the mean of (y − μ)² around a pixel. The noise's
-   variance σ² at a brightness is the median of v over the pixels of that brightness: most of a picture is where μ is
-   right. What v scatters around it by chance is not to come back as grain, hence 1.2, by experiment.
-   It is no larger than the noise that was measured before the network learned, so that one that has learned too little
-   does no harm.
+   x̂ = μ + w (y − μ), w = max(v − min(1.2 σ²(μ), s²), 0) / v, where v is the mean of (y − μ)² around a pixel. The
+   variance σ² of the noise at a brightness is the median of v over the pixels of that brightness: most of a picture is
+   where μ is right. What v scatters around it by chance is not to come back as grain, hence 1.2, by experiment. s² is
+   the largest variance of noise that was measured before the network learned: so texture that is everywhere stays, and
+   a network that has learned too little does no harm.
 """
 
 import math
@@ -43,7 +43,7 @@ class Procedure(NamedTuple):
     Attributes:
         factor: f, 1 for noise that no two pixels share.
         passes: T; with 0 the first prediction is taken.
-        most: the largest σ², in the square of the network's unit.
+        most: s², in the square of the network's unit.
     """
 
     factor: int
@@ -129,12 +129,13 @@ class BlindSpotDenoiser(nn.Module):
 
 
 def _with_what_is_no_noise(noisy: Tensor, predicted: Tensor, most: float) -> Tensor:
-    """x̂ = μ + w (y − μ) for y, μ (B, C, H, W), where σ² is at most `most`."""
+    """x̂ = μ + w (y − μ) for y, μ (B, C, H, W), where s² is `most`."""
     residual = noisy - predicted
     around = _mean_around(residual.square().mean(1, keepdim=True))
     brightness = predicted.mean(1, keepdim=True)
-    noise = torch.stack([_noise(*pair) for pair in zip(brightness, around, strict=True)]).clamp_max_(most)
-    return predicted + (around - _SCATTER * noise).clamp_min_(0) / around.clamp_min(1e-12) * residual
+    noise = torch.stack([_noise(*pair) for pair in zip(brightness, around, strict=True)])
+    noise = (_SCATTER * noise).clamp_max_(most)
+    return predicted + (around - noise).clamp_min_(0) / around.clamp_min(1e-12) * residual
 
 
 def _mean_around(x: Tensor) -> Tensor:
