@@ -14,6 +14,7 @@ from pellucid import checkpoints
 from pellucid.checkpoints import catnet
 from pellucid.errors import CheckpointError, UsageError
 from pellucid.models.catnet import CATNet, CATNetConfig
+from tolerances import assert_close
 
 TINY: dict[str, Any] = {
     "blocks": (1, 2, 1, 1), "features": 32, "channels": 8, "iterations": 2, "key_channels": 4,
@@ -46,7 +47,7 @@ def test_our_own_file_holds_the_whole_configuration(fields: dict[str, Any], tmp_
     assert_same_weights(path, network)
     episode = torch.randn(1, 2, 3, 20, 24), torch.rand(1, 2, 20, 24) > 0.5, torch.randn(1, 3, 17, 30)
     with torch.no_grad():
-        assert torch.equal(loaded(*episode), network(*episode))
+        assert_close(loaded(*episode), network(*episode))  # where in memory weights lie moves the last bit
 
 
 @pytest.mark.parametrize("fields", [{}, EVERY_FIELD], ids=["defaults", "every-field"])

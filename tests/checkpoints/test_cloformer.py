@@ -12,6 +12,7 @@ from pellucid import checkpoints
 from pellucid.checkpoints import cloformer
 from pellucid.errors import CheckpointError, UsageError
 from pellucid.models.cloformer import CLOFORMER_PRESETS, CloFormer, CloFormerConfig
+from tolerances import assert_close
 
 SMALL: dict[str, Any] = {
     "classes": 5,
@@ -65,7 +66,8 @@ def test_a_random_network_comes_back_from_the_authors_layout(fields: dict[str, A
         for path in tmp_path.iterdir():
             loaded = checkpoints.load(path, **settings)
             assert loaded.config == network.config
-            assert torch.equal(loaded(image), expected)
+            assert all(torch.equal(tensor, network.state_dict()[name]) for name, tensor in loaded.state_dict().items())
+            assert_close(loaded(image), expected)  # where in memory weights lie moves the last bit
 
 
 def test_branches_that_are_absent_are_not_numbered(tmp_path: Path) -> None:
@@ -79,7 +81,7 @@ def test_branches_that_are_absent_are_not_numbered(tmp_path: Path) -> None:
     assert isinstance(loaded, CloFormer)
     assert (loaded.config.splits[0], loaded.config.kernels[0]) == ((1, 1), (5,))
     with torch.no_grad():
-        assert torch.equal(loaded(image), network(image))
+        assert_close(loaded(image), network(image))
 
 
 @pytest.mark.parametrize("preset", CLOFORMER_PRESETS)
@@ -117,7 +119,7 @@ def test_pools_are_not_asked_for_where_nothing_is_pooled(tmp_path: Path) -> None
     loaded = checkpoints.load(tmp_path / "a.pth", num_heads=SMALL["heads"])
     image = torch.rand(1, 3, 20, 9)
     with torch.no_grad():
-        assert torch.equal(loaded(image), network(image))
+        assert_close(loaded(image), network(image))
 
 
 @pytest.mark.parametrize(
