@@ -41,11 +41,12 @@ for turn in range(2):
 print(libc.sbrk(0))
 """
 
-pytestmark = pytest.mark.skipif(
+WITH_GLIBC = pytest.mark.skipif(
     "CS_GNU_LIBC_VERSION" not in getattr(os, "confstr_names", {}), reason="only glibc has these settings"
 )
 
 
+@WITH_GLIBC
 @pytest.mark.parametrize("before", ["", "glibc.malloc.perturb=0"])
 def test_asking_for_whole_blocks(monkeypatch, before):
     monkeypatch.setenv(TUNABLES, before)
@@ -61,6 +62,7 @@ def test_nothing_is_asked_where_there_is_no_glibc(monkeypatch):
     assert os.environ[TUNABLES] == ""
 
 
+@WITH_GLIBC
 def test_a_program_starts_again_once_and_stays_the_same_process():
     environment = {name: value for name, value in os.environ.items() if name != TUNABLES}
     with subprocess.Popen(
@@ -70,6 +72,7 @@ def test_a_program_starts_again_once_and_stays_the_same_process():
     assert output == f"{started.pid} {NO_CACHES} a b --c\n"
 
 
+@WITH_GLIBC
 def test_small_things_take_nothing_from_large_blocks():
     """After large blocks are freed that lie apart, as many as before fit in their place."""
     done = subprocess.run([sys.executable, "-c", BLOCKS], capture_output=True, text=True)

@@ -75,8 +75,8 @@ def restore(
 ) -> None:
     """Restore pictures: remove noise, blur or rain, or enlarge.
 
-    All else in the files stays as it was, and originals are never touched. Which tasks have weights that come with
-    pellucid is listed by "pellucid models"; the others need --weights.
+    All else in the files stays as it was, and originals are never touched. The weights that come with pellucid, and how
+    good they are, are listed by "pellucid models".
     """
     from pellucid.tasks import RestoreOptions, Restorer, plan_jobs
 

@@ -37,7 +37,7 @@ class LearnOptions:
     Attributes:
         budget: seconds to learn for, about.
         quality: "best" restores with the blind-spot network itself; "fast" with a small U-Net that has learned from it,
-            which takes a part of the budget and is many times as fast.
+            which takes a part of the budget and then restores in a fraction of the time.
         factor: of the pixel-shuffle down-sampling, 1 for noise that no two pixels share; None to find it out.
         steps: to take instead of a time, for a result that depends on nothing but the pictures.
         seed: of the first weights and the order of the pictures' parts.
@@ -207,7 +207,7 @@ def denoise_self(
         budget, quality, factor: see `LearnOptions`.
         weights: what was saved before, to learn nothing and only restore.
         save_weights: a file for what is learned, for `pellucid.restore` too.
-        memory, device: for restoring; see `RestoreOptions`.
+        memory, device: for restoring, see `RestoreOptions`; learning takes the processor.
         report: is told how the learning goes on.
 
     Returns:

@@ -15,6 +15,7 @@ from pellucid import __version__, checkpoints
 from pellucid.checkpoints import Described, Restoration
 from pellucid.errors import UsageError
 from pellucid.images import Picture, PictureHeader, PictureStream, open_picture
+from pellucid.images.deconvolution import deconvolved
 from pellucid.images.preparing import demosaiced, enlarged, enlarged_metadata, enlarged_rows, refuse_no_mosaic
 from pellucid.images.stream import Window, rows_of
 from pellucid.images.tiles import plan_tiles, process_tiles
@@ -27,7 +28,7 @@ from pellucid.tasks.memory import TileShape, default_memory, parse_memory, plan_
 from pellucid.tasks.provenance import provenance
 from pellucid.tasks.runner import Runner
 from pellucid.tasks.seen import Seen
-from pellucid.tasks.unshaken import left_alone, read_kernel, undoes_shake, unshaken, with_unshaking
+from pellucid.tasks.unshaken import left_alone, read_kernel, undoes_shake, with_unshaking
 from pellucid.tasks.weights import borne_by, check_task, default_weights, find_weights
 
 Report: TypeAlias = Callable[[float], None]
@@ -255,7 +256,7 @@ class Restorer:
             band, top = band_at(rows)
             tile = tile_of(band, slice(rows.start - top, rows.stop - top), columns)
             if shake is not None:
-                tile = unshaken(tile, shake)
+                tile = deconvolved(tile, shake)
             if source.channels < kind.channels:
                 colour = as_colour(tile, level, rows, columns)
                 change = self._run(colour) - colour if kind.scale == 1 else self._run(colour)

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from pellucid.checkpoints import Restoration
 from pellucid.errors import CheckpointError
 from pellucid.images import Picture, PictureStream
-from pellucid.images.deconvolution import deconvolved
 from pellucid.images.shake import estimate_kernel
 from pellucid.images.stream import Window
 from pellucid.images.view import tile_of
@@ -49,11 +48,6 @@ def read_kernel(stream: PictureStream) -> NDArray[np.float32] | None:
     top, left = (0, 0) if max(stream.height, stream.width) <= side else _busiest(stream)
     rows, columns = slice(top, min(top + side, stream.height)), slice(left, min(left + side, stream.width))
     return estimate_kernel(np.concatenate([*_lumas(stream, rows, columns)]), size=_LONGEST)
-
-
-def unshaken(tile: NDArray[np.float32], kernel: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What the network is to see of a tile (H, W, C)."""
-    return deconvolved(tile, kernel)
 
 
 def left_alone(

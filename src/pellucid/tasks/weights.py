@@ -32,12 +32,10 @@ def default_weights(task: str | None = None, scale: int | None = None) -> str:
     """Return the name of a task's default weights; those of "denoise" where none is named.
 
     Raises:
-        UsageError: there is no such task, or no weights for it, or none at this scale.
+        UsageError: there is no such task, or no weights for it at this scale.
     """
     task = task or "denoise"
     check_task(task)
-    if task not in DEFAULT_WEIGHTS:
-        raise UsageError(f"no weights for {task} come with pellucid; name a weight file or a run with --weights")
     by_scale = DEFAULT_WEIGHTS[task]
     scale = scale or next(iter(by_scale))
     if scale in by_scale:
