@@ -1,25 +1,37 @@
 """Which down-sampling factor is chosen for noise whose level and correlation are known.
 
-`python benchmarks/noise_factors.py [DIR …] [--pictures N]` with folders of clean pictures; without a folder it takes
-the example picture. White noise is filtered with boxes of 1..4 pixels, and with Gaussians after which the correlation
-falls to 1/e over 1..4 pixels, then added to pictures and rounded to 8 bits. Writes results/noise_factors.json.
+`python benchmarks/noise_factors.py [DIR …] [--pictures N] [--trials N]` with folders of clean pictures; without a
+folder it takes the example picture. White noise is filtered with boxes of 1..4 pixels, and with Gaussians after which
+the correlation falls to 1/e over 1..4 pixels, then added to pictures and rounded to 8 bits. Writes
+results/noise_factors.json.
+
+With --trials, the choice is held against the best of all factors: from the middle of each of some pictures with the
+noise of boxes, a network learns at all factors, and is then used at each of them. Which one is nearest to the clean
+picture only an oracle knows.
 """
 
 import argparse
+import itertools
 import json
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from pellucid.cli.process import keep_freed_memory
 from pellucid.data import picture_paths, read_rgb8
 from pellucid.selfsupervised import measure_noise
-from pellucid.selfsupervised.noise import LAGS, leak
+from pellucid.selfsupervised.denoise import TEACHER
+from pellucid.selfsupervised.fit import FitOptions, fit
+from pellucid.selfsupervised.noise import LAGS, MOST_FACTOR, leak
+from pellucid.tasks.blind_spot import BlindSpotDenoiser, Procedure
 
 EXAMPLE = Path(__file__).parent.parent / "examples"
 RESULTS = Path(__file__).parent / "results"
 LENGTHS = (1, 2, 3, 4)
 SIGMAS = (5, 10, 25, 50)
+TRIED_SIGMAS, TRIED_SIDE, TRIED_STEPS = (10, 25), 320, 80
 
 
 def kernel(kind: str, length: int) -> NDArray[np.float64]:
@@ -49,15 +61,40 @@ def true_correlation(taps: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.outer(along, along)
 
 
+def noisy_picture(clean: NDArray[np.float64], taps: NDArray[np.float64], sigma: int) -> NDArray[np.float32]:
+    """A picture (H, W, C) with noise, in 8 bits."""
+    noisy = clean + filtered_noise(clean.shape, taps, np.random.default_rng(0)) * sigma / 255
+    return (np.rint(np.clip(noisy, 0, 1) * 255) / 255).astype(np.float32)
+
+
+def trial(path: Path, length: int, sigma: int) -> dict[str, object]:
+    """The gain in dB at each factor by a network that learned at all of them, and the factor that is chosen."""
+    clean = read_rgb8(path) / 255
+    top, left = ((side - TRIED_SIDE) // 2 for side in clean.shape[:2])
+    clean = clean[top : top + TRIED_SIDE, left : left + TRIED_SIDE]
+    noisy = noisy_picture(clean, kernel("box", length), sigma)
+    noise = measure_noise([noisy])
+    options = FitOptions(factor=MOST_FACTOR - 1, level=noise.level, steps=TRIED_STEPS, start=TEACHER)
+    network = fit([noisy], options).network
+    white = network.config.value_range
+    bound = tuple(white**2 * variance for variance in noise.curve)
+    y = torch.from_numpy(noisy).permute(2, 0, 1)[None]
+    gains: list[float] = []
+    for factor in range(1, MOST_FACTOR + 1):
+        denoiser = BlindSpotDenoiser(network, network.config.multiple, Procedure(factor, 4, bound)).eval()
+        with torch.inference_mode():
+            restored = (denoiser(white * y)[0] / white).permute(1, 2, 0).numpy()
+        errors = (np.mean((values - clean) ** 2) for values in (noisy, restored))
+        gains.append(round(float(10 * np.log10(next(errors) / next(errors))), 3))
+    best = int(np.argmax(gains)) + 1
+    chosen = {"chosen": noise.factor, "best": best, "within_one": abs(noise.factor - best) <= 1}
+    return {"picture": path.name, "length": length, "sigma": sigma, "gains": gains, **chosen}
+
+
 def rows_for(kind: str, length: int, sigma: int, paths: list[Path]) -> dict[str, object]:
     """Measure all pictures with one noise."""
-    generator = np.random.default_rng(0)
     taps = kernel(kind, length)
-    measured = []
-    for path in paths:
-        clean = read_rgb8(path) / 255
-        noisy = clean + filtered_noise(clean.shape, taps, generator) * sigma / 255
-        measured.append(measure_noise([(np.rint(np.clip(noisy, 0, 1) * 255) / 255).astype(np.float32)]))
+    measured = [measure_noise([noisy_picture(read_rgb8(path) / 255, taps, sigma)]) for path in paths]
     truth = true_correlation(taps)
     return {
         "kernel": kind,
@@ -77,7 +114,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", nargs="*", type=Path, default=[EXAMPLE])
     parser.add_argument("--pictures", type=int, default=5)
+    parser.add_argument("--trials", type=int, default=0, metavar="N", help="hold N pictures against an oracle")
     arguments = parser.parse_args()
+    keep_freed_memory()
     every = [path for folder in arguments.folders for path in picture_paths(folder)]
     paths = every[:: max(1, len(every) // arguments.pictures)][: arguments.pictures]
     rows: list[dict[str, object]] = []
@@ -87,7 +126,13 @@ def main() -> None:
                 rows.append(rows_for(kind, length, sigma, paths))
                 shown = rows[-1]
                 print(f"{kind:8} {length} σ {sigma:2}: found σ {shown['measured_sigma']}, factors {shown['factors']}")
-    told = {"pictures": [path.name for path in paths], "rows": rows}
+    told: dict[str, object] = {"pictures": [path.name for path in paths], "rows": rows}
+    trials: list[dict[str, object]] = []
+    for path, length, sigma in itertools.product(paths[: arguments.trials], LENGTHS, TRIED_SIGMAS):
+        trials.append(trial(path, length, sigma))
+        print(trials[-1], flush=True)
+        within_one = sum(bool(row["within_one"]) for row in trials) / len(trials)
+        told["trials"] = {"steps": TRIED_STEPS, "within_one": within_one, "rows": trials}
     (RESULTS / "noise_factors.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 
 

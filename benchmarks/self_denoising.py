@@ -1,7 +1,8 @@
 """Denoising with no clean picture, measured where there is one: `python benchmarks/self_denoising.py ROOT PART …`.
 
 ROOT holds eval/CBSD68, eval/Set12 and real_noise/PolyU_crops. Clean pictures serve to make noise and to measure, never
-to learn from. The parts, each saved in results/self_denoising.json as soon as it is done:
+to learn from. The parts, each saved in results/self_denoising.json as soon as it is done, under its name and that of
+the start if that is another than photographs:
 
 - gaussian: ten pictures, every seventh of CBSD68, with white noise of σ 25, each learned from alone;
 - poisson: grey pictures of 16 bits with photon noise, each alone;
@@ -31,10 +32,10 @@ from pellucid.data import picture_paths, read_rgb8
 from pellucid.images import Picture
 from pellucid.images.picture import to_floats
 from pellucid.metrics import psnr_rgb, ssim_rgb
-from pellucid.models.tbsn import TBSN, TBSN_PRESETS
 from pellucid.selfsupervised import LearnOptions, learn
+from pellucid.selfsupervised.denoise import TEACHER
 from pellucid.selfsupervised.fit import FitOptions, FitProgress, fit
-from pellucid.tasks import RestoreOptions, Restorer
+from pellucid.tasks import RestoreOptions, Restorer, find_weights
 from pellucid.tasks.blind_spot import Procedure
 
 Values = NDArray[np.float32]
@@ -86,18 +87,18 @@ def named(folder: Path, names: tuple[str, ...]) -> list[tuple[str, Values]]:
     return [(name, to_floats(read_rgb8(paths[name]))) for name in names]
 
 
-def gaussian(root: Path, budget: float) -> dict[str, Any]:
+def gaussian(root: Path, **options: Any) -> dict[str, Any]:
     """Ten pictures, each alone."""
     rows = []
     for name, clean in every_seventh(root, COUNT):
         noise = np.random.default_rng(0).standard_normal(clean.shape, np.float32)
         noisy = clean + np.float32(25 / 255) * noise
-        rows.append({"picture": name, **_alone(noisy, clean, budget, 8)})
+        rows.append({"picture": name, **_alone(noisy, clean, 8, options)})
         print(rows[-1])
-    return _summary(rows, sigma=25, budget=budget)
+    return _summary(rows, sigma=25)
 
 
-def poisson(root: Path, budget: float) -> dict[str, Any]:
+def poisson(root: Path, **options: Any) -> dict[str, Any]:
     """Grey pictures of which each photon is counted."""
     rows = []
     for name, colour in named(root / "eval" / "Set12", GREY):
@@ -105,15 +106,15 @@ def poisson(root: Path, budget: float) -> dict[str, Any]:
         photons = np.random.default_rng(0).poisson(clean / 0.5 * PHOTONS)
         counts = np.rint(photons / PHOTONS * 0.5 * 65535)
         noisy = to_floats(counts.clip(0, 65535).astype(np.uint16))
-        rows.append({"picture": name, **_alone(noisy, clean, budget, 16)})
+        rows.append({"picture": name, **_alone(noisy, clean, 16, options)})
         print(rows[-1])
-    return _summary(rows, photons=PHOTONS, budget=budget)
+    return _summary(rows, photons=PHOTONS)
 
 
-def _alone(noisy: Values, clean: Values, budget: float, bit_depth: int) -> dict[str, Any]:
+def _alone(noisy: Values, clean: Values, bit_depth: int, options: dict[str, Any]) -> dict[str, Any]:
     picture = Picture(pixels=noisy, bit_depth=bit_depth)
     with tempfile.TemporaryDirectory() as folder:
-        restorer, took = learned([picture], Path(folder), budget=budget)
+        restorer, took = learned([picture], Path(folder), **options)
         result, rate = restored(restorer, picture)
     peak = 1.0 if bit_depth == 8 else 0.5
     before, after = (10 * np.log10(peak**2 / np.mean((values - clean) ** 2)) for values in (noisy, result))
@@ -131,37 +132,42 @@ def _summary(rows: list[dict[str, Any]], **about: Any) -> dict[str, Any]:
     return {**about, "mean_gain": float(np.mean(gains)), "least_gain": min(gains), "rows": rows}
 
 
-def stopping(root: Path, budget: float) -> dict[str, Any]:
+def stopping(root: Path, **options: Any) -> dict[str, Any]:
     """Restoring with the average of every check against the clean picture: at the chosen check, and at the best."""
     rows: list[dict[str, Any]] = []
     for name, clean in every_seventh(root, 3):
         noisy = clean + np.float32(25 / 255) * np.random.default_rng(0).standard_normal(clean.shape, np.float32)
-        course, chosen = _course(noisy, clean, budget)
+        course, chosen = _course(noisy, clean, options["budget"])
         rows.append({"picture": name, "course": course, "chosen": chosen, "cost": max(course) - course[chosen]})
         print(rows[-1])
-    return {"budget": budget, "most_cost": max(row["cost"] for row in rows), "rows": rows}
+    return {"most_cost": max(row["cost"] for row in rows), "rows": rows}
 
 
 def _course(noisy: Values, clean: Values, budget: float) -> tuple[list[float], int]:
-    """The PSNR at every check, and the number of the check that is chosen."""
-    course: list[float] = []
+    """The PSNR at every check, the first being before the first step, and the number of the check that is chosen."""
+    template: Any = checkpoints.load(find_weights(TEACHER))
     with tempfile.TemporaryDirectory() as folder:
         state, weights = Path(folder) / "state", Path(folder) / "weights.safetensors"
-        template = TBSN(TBSN_PRESETS["small"])
+
+        def measured() -> float:
+            about = {"task": "denoise", **Procedure(1, 1).about()}
+            checkpoints.save(template, "tbsn", weights, about=about)
+            pixels = Restorer(RestoreOptions(weights=weights))(Picture(pixels=noisy)).pixels
+            return float(-10 * np.log10(np.mean((pixels - clean) ** 2)))
+
+        course = [measured()]
 
         def watch(progress: FitProgress) -> None:
-            if progress.checks and progress.checks[-1].step == progress.step:
+            if progress.checks[-1].step == progress.step:
                 template.load_state_dict(torch.load(state, weights_only=True)["average"])
-                checkpoints.save(template, "tbsn", weights, about={"task": "denoise", **Procedure(1, 1).about()})
-                pixels = Restorer(RestoreOptions(weights=weights))(Picture(pixels=noisy)).pixels
-                course.append(float(-10 * np.log10(np.mean((pixels - clean) ** 2))))
+                course.append(measured())
 
-        options = FitOptions(factor=1, level=25 / 255, seconds=budget)
+        options = FitOptions(factor=1, level=25 / 255, seconds=budget, start=TEACHER)
         fitted = fit([noisy], options, state=state, report=watch)
     return course, int(np.argmin([check.error for check in fitted.checks]))
 
 
-def student(root: Path, budget: float) -> dict[str, Any]:
+def student(root: Path, **options: Any) -> dict[str, Any]:
     """The same noise, once restored by the blind-spot network and once by what has learned from it."""
     rows = []
     for name, clean in every_seventh(root, 2):
@@ -170,18 +176,22 @@ def student(root: Path, budget: float) -> dict[str, Any]:
         for kind in ("best", "fast"):
             with tempfile.TemporaryDirectory() as folder:
                 # The teacher within "fast" has 60 % of the budget.
-                share = 0.6 if kind == "best" else 1.0
-                restorer, _ = learned([picture], Path(folder), budget=share * budget, quality=kind)
+                asked = {**options, "quality": kind, "budget": (0.6 if kind == "best" else 1.0) * options["budget"]}
+                restorer, _ = learned([picture], Path(folder), **asked)
             pixels, rate = restored(restorer, picture)
             row[kind] = {"psnr": float(-10 * np.log10(np.mean((pixels - clean) ** 2))), "seconds_per_megapixel": rate}
         row["cost"] = row["best"]["psnr"] - row["fast"]["psnr"]
         row["speed"] = row["best"]["seconds_per_megapixel"] / row["fast"]["seconds_per_megapixel"]
         rows.append(row)
         print(row)
-    return {"budget": budget, "rows": rows}
+    return {
+        "most_cost": max(row["cost"] for row in rows),
+        "least_speed": min(row["speed"] for row in rows),
+        "rows": rows,
+    }
 
 
-def real(root: Path, budget: float) -> dict[str, Any]:
+def real(root: Path, **options: Any) -> dict[str, Any]:
     """PolyU: learned from the noisy halves alone."""
     pairs = root / "real_noise" / "PolyU_crops"
     noisy_paths, clean_paths = picture_paths(pairs / "noisy"), picture_paths(pairs / "clean")
@@ -189,7 +199,7 @@ def real(root: Path, budget: float) -> dict[str, Any]:
     clean = [to_floats(read_rgb8(path)) for path in clean_paths]
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
-        restorer, took = learned([Picture(pixels=values) for values in noisy], Path(folder), budget=budget)
+        restorer, took = learned([Picture(pixels=values) for values in noisy], Path(folder), **options)
     print(took)
     for index, (path, before, target) in enumerate(zip(noisy_paths, noisy, clean, strict=True)):
         pixels, rate = restored(restorer, Picture(pixels=before))
@@ -207,7 +217,6 @@ def real(root: Path, budget: float) -> dict[str, Any]:
     crops = [row["crop"] for row in rows if "crop" in row]
     return {
         **took,
-        "budget": budget,
         "mean_gain": float(np.mean(gains)),
         "least_gain": min(gains),
         "mean_ssim": {when: float(np.mean([row[when]["ssim"] for row in rows])) for when in ("before", "after")},
@@ -230,7 +239,7 @@ def _beside_bm3d(noisy: Values, clean: Values, ours: Values) -> dict[str, dict[s
     }
 
 
-PARTS: dict[str, Callable[[Path, float], dict[str, Any]]] = {
+PARTS: dict[str, Callable[..., dict[str, Any]]] = {
     "gaussian": gaussian,
     "poisson": poisson,
     "stopping": stopping,
@@ -245,13 +254,15 @@ def main() -> None:
     parser.add_argument("root", type=Path)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=list(PARTS))
     parser.add_argument("--budget", type=float, default=300.0, help="seconds to learn, for each run")
+    parser.add_argument("--start", default="photographs", help="or nothing, of which stopping knows nothing")
     arguments = parser.parse_args()
     keep_freed_memory()
     for part in arguments.parts:
-        result = PARTS[part](arguments.root, arguments.budget)
-        result["threads"] = torch.get_num_threads()
+        options = {"budget": arguments.budget, "start": arguments.start}
+        result = {**options, "threads": torch.get_num_threads(), **PARTS[part](arguments.root, **options)}
+        name = part if arguments.start == "photographs" else f"{part}, start {arguments.start}"
         known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-        RESULTS.write_text(json.dumps({**known, part: result}, indent=1, sort_keys=True) + "\n")
+        RESULTS.write_text(json.dumps({**known, name: result}, indent=1, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":

@@ -126,6 +126,7 @@ NAMES = {
         "rain_layer",
     ],
     "pellucid.selfsupervised": [
+        "Beginning",
         "LearnOptions",
         "Learned",
         "Learning",

@@ -84,7 +84,8 @@ def test_stack(denoise):
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
-        (["in", "--quality", "good"], 2, "choose fast or best"),
+        (["in", "--quality", "good"], 2, "choose best or fast"),
+        (["in", "--start", "anywhere"], 2, "choose photographs or nothing"),
         (["in", "--factor", "9"], 2, "from 1 to 8"),
         (["in", "--budget", "0"], 2, "time"),
         (["in", "--weights", "a.safetensors", "--report", "b.html"], 2, "nothing is learned"),

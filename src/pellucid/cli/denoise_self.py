@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -12,8 +12,25 @@ from pellucid.cli.batch import BatchDisplay
 from pellucid.cli.options import parse_duration, parse_path
 
 if TYPE_CHECKING:
-    from pellucid.selfsupervised import LearnOptions, Noise, Quality
+    from pellucid.selfsupervised import Beginning, LearnOptions, Noise, Quality
     from pellucid.tasks import Job
+
+Budget = Annotated[str, typer.Option(metavar="TIME", help="How long to learn, such as 5m or 1h.")]
+Best = Annotated[str, typer.Option(metavar="fast|best", help="fast teaches a small network, for thousands of files.")]
+Factor = Annotated[int | None, typer.Option(metavar="1..8", help="Pixels over which noise is correlated [found out].")]
+Start = Annotated[
+    str, typer.Option(metavar="photographs|nothing", help="nothing learns from these pictures alone, and longer.")
+]
+SaveWeights = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", parser=parse_path, help="Keep what was learned, for restore --weights FILE."),
+]
+Weights = Annotated[
+    Path | None, typer.Option(metavar="FILE", parser=parse_path, help="Learn nothing; use what was kept.")
+]
+Report = Annotated[
+    Path | None, typer.Option(metavar="FILE", parser=parse_path, help="Write an HTML page about the noise.")
+]
 
 _LEARNED = ".pellucid-self.safetensors"  # beside results, so that the same command knows them
 
@@ -21,24 +38,13 @@ _LEARNED = ".pellucid-self.safetensors"  # beside results, so that the same comm
 def denoise_self(
     pictures: Pictures,
     output: Output = None,
-    budget: Annotated[str, typer.Option(metavar="TIME", help="How long to learn, such as 5m or 1h.")] = "10m",
-    quality: Annotated[
-        str, typer.Option(metavar="fast|best", help="fast teaches a small network, for thousands of files.")
-    ] = "best",
-    factor: Annotated[
-        int | None, typer.Option(metavar="1..8", help="Pixels over which noise is correlated [found out].")
-    ] = None,
-    save_weights: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", parser=parse_path, help="Keep what was learned, for restore --weights FILE."),
-    ] = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", parser=parse_path, help="Learn nothing; use what was kept."),
-    ] = None,
-    report: Annotated[
-        Path | None, typer.Option(metavar="FILE", parser=parse_path, help="Write an HTML page about the noise.")
-    ] = None,
+    budget: Budget = "10m",
+    quality: Best = "best",
+    factor: Factor = None,
+    start: Start = "photographs",
+    save_weights: SaveWeights = None,
+    weights: Weights = None,
+    report: Report = None,
     memory: Memory = None,
     device: Device = "auto",
     recursive: Recursive = False,
@@ -58,7 +64,12 @@ def denoise_self(
 
     if weights is not None and (save_weights is not None or report is not None):
         raise UsageError("with --weights nothing is learned; leave out --save-weights and --report")
-    options = LearnOptions(budget=parse_duration(budget), quality=_known(quality), factor=factor)
+    options = LearnOptions(
+        budget=parse_duration(budget),
+        quality=cast("Quality", quality),
+        factor=factor,
+        start=cast("Beginning", start),
+    )
     batch = BatchDisplay(as_json=as_json)
     try:
         jobs = plan_jobs(pictures, output, recursive=recursive, skip=batch.skip)
@@ -74,14 +85,6 @@ def denoise_self(
     if code == 0 and weights is None and save_weights is None and jobs[0].root is None:
         kept.unlink(missing_ok=True)
     raise typer.Exit(code)
-
-
-def _known(quality: str) -> "Quality":
-    from pellucid.errors import UsageError
-
-    if quality not in ("fast", "best"):
-        raise UsageError(f"{quality!r} is no quality; choose fast or best")
-    return quality
 
 
 def _beside(job: "Job") -> Path:

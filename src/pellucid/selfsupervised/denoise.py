@@ -21,9 +21,11 @@ from pellucid.tasks import RestoreOptions, Restorer
 from pellucid.tasks.blind_spot import MOST_FACTOR, BlindSpotDenoiser, Procedure
 
 Quality = Literal["best", "fast"]
+Beginning = Literal["photographs", "nothing"]
 
+TEACHER, _STUDENT = "tbsn-denoise-s", "tbsn-unet-denoise-s"  # what they begin with: bundled weights
 _PASSES = 4  # of the refinement
-_FOR_THE_TEACHER = 0.6  # share of the time, where there is a student
+_FOR_THETEACHER = 0.6  # share of the time, where there is a student
 _MOST_MEASURED, _MEASURED_SIDE = 32, 1024
 _MOST_APART = 12  # pictures that are measured one by one, since they may differ in noise
 _LEAST_LEVEL = 1e-4  # of the noise, as a share of the range, by which errors are weighed
@@ -39,6 +41,8 @@ class LearnOptions:
         quality: "best" restores with the blind-spot network itself; "fast" with a small U-Net that has learned from it,
             which takes a part of the budget and then restores in a fraction of the time.
         factor: of the pixel-shuffle down-sampling, 1 for noise that no two pixels share; None to find it out.
+        start: "photographs" goes on from what the network has learned from photographs, which takes far less time;
+            "nothing" learns from these pictures and from nothing else.
         steps: to take instead of a time, for a result that depends on nothing but the pictures.
         seed: of the first weights and the order of the pictures' parts.
     """
@@ -46,6 +50,7 @@ class LearnOptions:
     budget: float = _BUDGET
     quality: Quality = "best"
     factor: int | None = None
+    start: Beginning = "photographs"
     steps: int | None = None
     seed: int = 0
 
@@ -54,6 +59,8 @@ class LearnOptions:
             raise UsageError("learning takes time; allow more than none")
         if self.quality not in ("best", "fast"):
             raise UsageError(f"{self.quality!r} is no quality; choose best or fast")
+        if self.start not in ("photographs", "nothing"):
+            raise UsageError(f"{self.start!r} is nothing to start from; choose photographs or nothing")
         if self.factor is not None and not 1 <= self.factor <= MOST_FACTOR:
             raise UsageError(f"the factor must be from 1 to {MOST_FACTOR}, not {self.factor}")
         if self.steps is not None and self.steps <= 10:
@@ -149,8 +156,8 @@ def _write(
     report: Callable[[Learning], None],
 ) -> list[Check]:
     """Train what is asked for, going on from the states, and write the weights."""
-    is_fast = options.quality == "fast"
-    seconds = options.budget * (_FOR_THE_TEACHER if is_fast else 1.0)
+    is_fast, is_taught = options.quality == "fast", options.start == "photographs"
+    seconds = options.budget * (_FOR_THETEACHER if is_fast else 1.0)
     whole = options.budget / seconds
     network, checks = fit(
         samples.pictures,
@@ -160,6 +167,7 @@ def _write(
             seconds=seconds,
             steps=options.steps,
             seed=options.seed,
+            start=TEACHER if is_taught else None,
         ),
         about=made_of,
         state=states[0],
@@ -167,7 +175,7 @@ def _write(
     )
     white = network.config.value_range
     about = {"task": "denoise", "made_of": made_of, **samples.seen.about()}
-    procedure = Procedure(noise.factor, _PASSES, _largest_variance(samples, noise) * white**2)
+    procedure = Procedure(noise.factor, _PASSES, tuple(white**2 * v for v in _largest_variances(samples, noise)))
     if not is_fast:
         checkpoints.save(network, "tbsn", weights, about={**about, **procedure.about()})
         return checks
@@ -178,6 +186,7 @@ def _write(
         seconds=options.budget - seconds,
         steps=options.steps,
         seed=options.seed,
+        start=_STUDENT if is_taught else None,
         about=made_of,
         state=states[1],
         report=lambda state: report(_teaching(state, whole)),
@@ -192,6 +201,7 @@ def denoise_self(
     budget: float = _BUDGET,
     quality: Quality = "best",
     factor: int | None = None,
+    start: Beginning = "photographs",
     weights: str | Path | None = None,
     save_weights: str | Path | None = None,
     memory: int | str | None = None,
@@ -204,7 +214,7 @@ def denoise_self(
 
     Args:
         pictures: noisy pictures of one kind, files or in memory; of files with several pages, each page.
-        budget, quality, factor: see `LearnOptions`.
+        budget, quality, factor, start: see `LearnOptions`.
         weights: what was saved before, to learn nothing and only restore.
         save_weights: a file for what is learned, for `pellucid.restore` too.
         memory, device: for restoring, see `RestoreOptions`; learning takes the processor.
@@ -218,7 +228,7 @@ def denoise_self(
     """
     with tempfile.TemporaryDirectory() as folder:
         if weights is None:
-            options = LearnOptions(budget=budget, quality=quality, factor=factor)
+            options = LearnOptions(budget=budget, quality=quality, factor=factor, start=start)
             weights = Path(save_weights) if save_weights is not None else Path(folder) / "learned.safetensors"
             learn(pictures, options, weights, report=report)
         restorer = Restorer(RestoreOptions(task="denoise", weights=weights, memory=memory, device=device))
@@ -232,14 +242,14 @@ def _some_of(pictures: Pictures) -> Pictures:
     return [values[:_MEASURED_SIDE, :_MEASURED_SIDE] for values in pictures[::every]]
 
 
-def _largest_variance(samples: Samples, noise: Noise) -> float:
-    """That of the noise at any brightness of any of some pictures."""
+def _largest_variances(samples: Samples, noise: Noise) -> Sequence[float]:
+    """Those of the noise at each level of brightness, of any of some pictures."""
     pictures = _some_of(samples.pictures)
-    variances = [max(noise.curve)]
+    curves = [noise.curve]
     for values in pictures[:: -(-len(pictures) // _MOST_APART)] if len(pictures) > 1 else ():
         with suppress(DataError):  # too small by itself
-            variances.append(max(measure_noise([values], step=samples.step).curve))
-    return max(variances)
+            curves.append(measure_noise([values], step=samples.step).curve)
+    return [max(variances) for variances in zip(*curves, strict=True)]
 
 
 def _factor_that_fits(factor: int, samples: Samples) -> int:

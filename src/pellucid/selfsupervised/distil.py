@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from pellucid.models.tbsn_unet import TBSNUNet, TBSNUNetConfig
 from pellucid.selfsupervised.learner import Learner
+from pellucid.selfsupervised.start import taught_by_photographs
 from pellucid.selfsupervised.windows import Pictures, anywhere, turned
 
 _WIDTH = 32
@@ -41,6 +42,7 @@ def distil(
     seconds: float,
     steps: int | None = None,
     seed: int = 0,
+    start: str | None = None,
     about: str = "",
     state: Path | None = None,
     report: Callable[[DistilProgress], None] = lambda _: None,
@@ -54,6 +56,7 @@ def distil(
         seconds: to take, about, the teacher's windows among them.
         steps: to take instead, with as many windows as that is worth.
         seed: of the first weights and the batches.
+        start: weights for colour to begin with; None to begin with random ones.
         about: what the teacher and the pictures are, so that a state of others is not gone on from.
         state: a file to keep the run in.
         report: is told how it goes on.
@@ -61,13 +64,9 @@ def distil(
     Raises:
         DataError: the state is of another run, or the loss became infinite.
     """
-    channels = pictures[0].shape[2]
-    config = TBSNUNetConfig(in_channels=channels, out_channels=channels, width=_WIDTH)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = TBSNUNet(config)
     learner = Learner(
-        network,
+        _begun(pictures[0].shape[2], seed, start),
+        gentle=start is not None,
         seconds=(1 - _TEACHING) * seconds,
         steps=steps,
         about=f"student {steps or seconds} {about}",
@@ -90,6 +89,15 @@ def distil(
             learner.keep(windows=len(lessons.pairs))
         report(DistilProgress(len(lessons.pairs), learner.step, learner.steps, learner.spent))
     return learner.average.eval()
+
+
+def _begun(channels: int, seed: int, start: str | None) -> TBSNUNet:
+    """The network that a run begins with."""
+    if start is not None:
+        return taught_by_photographs(start, TBSNUNet, channels)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return TBSNUNet(TBSNUNetConfig(in_channels=channels, out_channels=channels, width=_WIDTH))
 
 
 class _Lessons:

@@ -17,6 +17,7 @@ from torch import Tensor
 from pellucid.models.tbsn import TBSN, TBSN_PRESETS
 from pellucid.ops.lattices import to_lattices
 from pellucid.selfsupervised.learner import Learner
+from pellucid.selfsupervised.start import taught_by_photographs
 from pellucid.selfsupervised.windows import Pictures, Place, anywhere, corners, turned
 
 SMALLEST = 32  # side of a crop on a lattice
@@ -35,6 +36,7 @@ class FitOptions:
         seconds: to learn for, about.
         steps: to take instead, more than ten.
         seed: of the first weights and the batches.
+        start: weights for colour to begin with; None to begin with random ones.
     """
 
     factor: int
@@ -42,6 +44,7 @@ class FitOptions:
     seconds: float = 600.0
     steps: int | None = None
     seed: int = 0
+    start: str | None = None
 
 
 class Check(NamedTuple):
@@ -96,25 +99,38 @@ def fit(
     return Fitted(run.learner.average.eval(), run.checks)
 
 
+def _begun(options: FitOptions, channels: int) -> TBSN:
+    """The network that a run begins with."""
+    if options.start is not None:
+        return taught_by_photographs(options.start, TBSN, channels)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(options.seed)
+        return TBSN(replace(TBSN_PRESETS["small"], in_channels=channels, out_channels=channels))
+
+
 class _Fit:
     def __init__(self, pictures: Pictures, options: FitOptions, about: str, state: Path | None) -> None:
         self._pictures, self._options = pictures, options
-        channels = pictures[0].shape[2]
-        config = replace(TBSN_PRESETS["small"], in_channels=channels, out_channels=channels)
-        self._white = config.value_range
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(options.seed)
-            network = TBSN(config)
+        network = _begun(options, pictures[0].shape[2])
+        self._white = network.config.value_range
         self.learner = Learner(
-            network, seconds=options.seconds, steps=options.steps, about=f"{options} {about}", state=state
+            network,
+            gentle=options.start is not None,
+            seconds=options.seconds,
+            steps=options.steps,
+            about=f"{options} {about}",
+            state=state,
         )
-        self._factors = range(1, options.factor + 2) if options.factor > 1 else range(1, 2)
+        lowest = 1 if options.start is None else options.factor
+        self._factors = range(lowest, options.factor + 2) if options.factor > 1 else range(1, 2)
         side, most = SMALLEST * options.factor, _CROP * self._factors[-1]
         self._held_out = corners(pictures, _HELD_OUT, side, most)
         areas = np.array([values.shape[0] * values.shape[1] for values in pictures], float)
         self._shares = areas / areas.sum()
         self.best: dict[str, Tensor] = self.learner.kept.get("best", self.learner.average.state_dict())
         self.checks = [Check(*check) for check in self.learner.kept.get("checks", ())]
+        if options.start is not None and not self.checks:
+            self.checks.append(Check(0, 0.0, self._error()))
 
     def advance(self) -> None:
         """Take a step; from time to time, judge the average, and keep the run."""

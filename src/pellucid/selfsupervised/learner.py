@@ -18,6 +18,7 @@ _TIMED = 10  # the first steps, from which the length of the run is found
 _FEWEST_STEPS = 60
 _WARMUP, _CLIP, _KEEP = 20, 0.5, 0.99
 _LR, _MATRIX_LR = 2e-3, 2e-2
+_GENTLE = 0.1  # of these rates, for a network that has learned before
 _CHECKS = 20  # of a run
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -31,6 +32,7 @@ class Learner(Generic[Network]):
 
     Args:
         network: to train.
+        gentle: whether it has learned before, which is not to be undone by large steps.
         seconds: to train for, about.
         steps: to take, more than ten; None to find their number from the seconds.
         about: what makes this run another than others, in words.
@@ -45,17 +47,20 @@ class Learner(Generic[Network]):
         DataError: the state is damaged or of another run.
     """
 
-    def __init__(self, network: Network, *, seconds: float, steps: int | None, about: str, state: Path | None) -> None:
+    def __init__(
+        self, network: Network, *, gentle: bool, seconds: float, steps: int | None, about: str, state: Path | None
+    ) -> None:
         self.network, self.average = network, copy.deepcopy(network).requires_grad_(False)
         self.step, self.steps, self.spent = 0, steps, 0.0
         self._seconds, self._about, self._state = seconds, about, state
+        share = _GENTLE if gentle else 1.0
         matrices = [parameter for parameter in network.parameters() if parameter.ndim == 4 and parameter.shape[1] > 1]
         known = set(map(id, matrices))
         others = [parameter for parameter in network.parameters() if id(parameter) not in known]
-        adam = torch.optim.AdamW(others, lr=_LR, betas=(0.9, 0.99), weight_decay=0.0)
+        adam = torch.optim.AdamW(others, lr=share * _LR, betas=(0.9, 0.99), weight_decay=0.0)
         self._optimizers: dict[str, tuple[torch.optim.Optimizer, float]] = {
-            "adam": (adam, _LR),
-            "muon": (Muon(matrices, lr=_MATRIX_LR), _MATRIX_LR),
+            "adam": (adam, share * _LR),
+            "muon": (Muon(matrices, lr=share * _MATRIX_LR), share * _MATRIX_LR),
         }
         self.kept: dict[str, Any] = self._read()
 

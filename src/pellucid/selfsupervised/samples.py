@@ -1,7 +1,7 @@
 """The pixels that a network learns from: all of the noisy pictures, or windows spread over them."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pellucid.errors import DataError, UsageError
+from pellucid.errors import DataError, PictureError, UsageError
 from pellucid.images import Picture, PictureStream, open_pages, read_header
 from pellucid.images.stream import Window
 from pellucid.images.view import tile_of, weight_of
@@ -38,13 +38,14 @@ class Samples(NamedTuple):
 def gather(sources: Sequence[Path | Picture]) -> Samples:
     """Read pictures, all pages of each, or a window of each page where all would be too many pixels.
 
+    Files that cannot be read are left out where there are others.
+
     Raises:
-        PictureError: a file cannot be read.
+        PictureError: no file can be read.
         UsageError: some are grey and some in colour, which one network cannot learn.
-        DataError: all values are the same.
+        DataError: there is no picture, or all values are the same.
     """
-    share = min(1.0, _MOST_PIXELS / max(1, sum(map(_pixels, sources))))
-    windows = [_window(page, share, index) for index, page in enumerate(_pages(sources, share))]
+    windows = _windows(sources)
     if len({window.channels for window in windows}) > 1:
         raise UsageError("grey and colour pictures are learned from apart; name only one kind at a time")
     measured = [window.span for window in windows if window.numbers != "unsigned"]
@@ -59,24 +60,32 @@ def gather(sources: Sequence[Path | Picture]) -> Samples:
     return Samples(scaled, Seen(span, levels), step / width)
 
 
-def _pixels(source: Path | Picture) -> int:
-    header = source if isinstance(source, Picture) else read_header(source)
-    return header.width * header.height * (1 if isinstance(header, Picture) else header.pages)
-
-
-def _pages(sources: Sequence[Path | Picture], share: float) -> Iterator[PictureStream]:
-    """The pages of all pictures, each to be read at once; of thousands, every so many."""
-    every = max(1, math.ceil(_SMALLEST_WINDOW**2 / max(1.0, share * max(map(_largest, sources)))))
+def _windows(sources: Sequence[Path | Picture]) -> list[Picture]:
+    """Windows of all pages of the pictures that can be read; of thousands of pages, of every so many."""
+    refusals: list[PictureError] = []
+    sizes: list[tuple[Path | Picture, int, int]] = []  # each source's pixels on a page, and pages
     for source in sources:
-        if isinstance(source, Picture):
-            yield PictureStream.of(source)
-            continue
-        yield from (page for index, page in enumerate(open_pages(source)) if index % every == 0)
-
-
-def _largest(source: Path | Picture) -> int:
-    header = source if isinstance(source, Picture) else read_header(source)
-    return header.width * header.height
+        try:
+            header = source if isinstance(source, Picture) else read_header(source)
+        except PictureError as error:
+            refusals.append(error)
+        else:
+            sizes.append((source, header.width * header.height, 1 if isinstance(header, Picture) else header.pages))
+    share = min(1.0, _MOST_PIXELS / max(1, sum(pixels * pages for _, pixels, pages in sizes)))
+    largest = max((pixels for _, pixels, _ in sizes), default=1)
+    every = max(1, math.ceil(_SMALLEST_WINDOW**2 / max(1.0, share * largest)))
+    windows: list[Picture] = []
+    for source, _, _ in sizes:
+        pages = [PictureStream.of(source)] if isinstance(source, Picture) else open_pages(source)
+        try:
+            windows += [
+                _window(page, share, len(windows) + index) for index, page in enumerate(pages) if index % every == 0
+            ]
+        except PictureError as error:
+            refusals.append(error)
+    if not windows:
+        raise refusals[0] if refusals else DataError("there is no picture to learn from")
+    return windows
 
 
 def _window(page: PictureStream, share: float, index: int) -> Picture:

@@ -4,14 +4,10 @@ A pixel's value μ is predicted without looking at it. Three steps make a pictur
 
 1. Asymmetric pixel-shuffle down-sampling (AP-BSN, Lee et al., CVPR 2022; TBSN, Li et al., AAAI 2025): the network sees
    the picture's lattices of step f one by one, on which neighbours do not share their noise.
-2. Random-replacing refinement (ibid.): the mean over T passes of f(m ⊙ y + (1 − m) ⊙ μ), m ~ Bernoulli(0.16), at full
-   resolution. So that tiles agree, m is a fixed pattern of the network's multiple, repeated.
-3. What the prediction missed and is no noise is kept, as the posterior mean has it (Laine et al., NeurIPS 2019):
-   x̂ = μ + w (y − μ), w = max(v − min(1.2 σ²(μ), s²), 0) / v, where v is the mean of (y − μ)² around a pixel. The
-   variance σ² of the noise at a brightness is the median of v over the pixels of that brightness: most of a picture is
-   where μ is right. What v scatters around it by chance is not to come back as grain, hence 1.2, by experiment. s² is
-   the largest variance of noise that was measured before the network learned: so texture that is everywhere stays, and
-   a network that has learned too little does no harm.
+2. Where f > 1, random-replacing refinement (ibid.): the mean over T passes of f(m ⊙ y + (1 − m) ⊙ μ), at full
+   resolution, m ~ Bernoulli(0.16). So that tiles agree, m is a fixed pattern of the network's multiple, repeated. With
+   f = 1 there is nothing that lattices have spoiled: μ is the mean over T of the picture's eight orientations.
+3. The posterior mean, which puts back what the prediction missed and is no noise: `posterior.py`.
 """
 
 import math
@@ -21,20 +17,18 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from pellucid import checkpoints
 from pellucid.checkpoints import Described, Restoration
 from pellucid.errors import CheckpointError
 from pellucid.layers.padding import pad_to_multiple
 from pellucid.ops.lattices import from_lattices, to_lattices
+from pellucid.tasks.posterior import MAPS, posterior_mean
 
-MOST_FACTOR, _MOST_PASSES = 8, 64
+MOST_FACTOR, _MOST_PASSES, _MOST_LEVELS = 8, 64, 64
+_NUMBER = r"[0-9]{1,12}(\.[0-9]{1,20})?(e[-+]?[0-9]{1,2})?"
+_ORIENTATIONS = tuple((quarters, mirrored) for mirrored in (False, True) for quarters in (0, 2, 1, 3))
 _REPLACED = 0.16  # share of the pixels that are seen as they are in a pass
-_REACH = 3  # pixels around one whose residuals are averaged
-_SCATTER = 1.2  # times σ² may be reached by noise alone
-_BINS, _EVERY = 8, 2  # of brightness, equally filled; by every second row and column
-_MAPS = 14  # of the channels' values, held besides what the network holds
 
 
 class Procedure(NamedTuple):
@@ -42,17 +36,18 @@ class Procedure(NamedTuple):
 
     Attributes:
         factor: f, 1 for noise that no two pixels share.
-        passes: T; with 0 the first prediction is taken.
-        most: s², in the square of the network's unit.
+        passes: T, of the refinement or of the orientations; with 0 the first prediction is taken.
+        most: variances of the noise at brightnesses from 0 to white, in the square of the network's unit, which are not
+            exceeded; empty for no bound.
     """
 
     factor: int
     passes: int
-    most: float = math.inf
+    most: tuple[float, ...] = ()
 
     def about(self) -> dict[str, str]:
         """What a weight file says of it."""
-        return {"factor": str(self.factor), "passes": str(self.passes), "most": repr(self.most)}
+        return {"factor": str(self.factor), "passes": str(self.passes), "most": " ".join(map(repr, self.most))}
 
 
 def procedure_of(about: Mapping[str, str]) -> Procedure | None:
@@ -64,11 +59,12 @@ def procedure_of(about: Mapping[str, str]) -> Procedure | None:
     words = [about.get(name, "") for name in Procedure._fields]
     if not any(words):
         return None
-    numbers = [int(word) if re.fullmatch(r"[0-9]{1,2}", word) else -1 for word in words[:2]]
-    most = float(words[2]) if re.fullmatch(r"[0-9.]+(e[-+]?[0-9]+)?|inf", words[2]) else -1.0
-    if not (1 <= numbers[0] <= MOST_FACTOR and 0 <= numbers[1] <= _MOST_PASSES and most >= 0):
+    factor, passes = (int(word) if re.fullmatch(r"[0-9]{1,2}", word) else -1 for word in words[:2])
+    most = tuple(float(word) if re.fullmatch(_NUMBER, word) else -1.0 for word in words[2].split()[: _MOST_LEVELS + 1])
+    makes_sense = 1 <= factor <= MOST_FACTOR and 0 <= passes <= _MOST_PASSES
+    if not (makes_sense and len(most) <= _MOST_LEVELS and all(0 <= variance < math.inf for variance in most)):
         raise CheckpointError(f"these weights say of how to use them what makes no sense: {', '.join(words)}")
-    return Procedure(numbers[0], numbers[1], most)
+    return Procedure(factor, passes, most)
 
 
 def network_in_use(described: Described, kind: Restoration) -> tuple[Restoration, Callable[[], nn.Module]]:
@@ -84,7 +80,7 @@ def network_in_use(described: Described, kind: Restoration) -> tuple[Restoration
     in_use = kind._replace(
         multiple=multiple,
         overlap=-(-kind.overlap // multiple) * multiple,
-        bytes_per_pixel=kind.bytes_per_pixel + 4 * _MAPS * kind.channels,
+        bytes_per_pixel=kind.bytes_per_pixel + 4 * MAPS * kind.channels,
     )
     return in_use, lambda: BlindSpotDenoiser(checkpoints.build(described), kind.multiple, procedure)
 
@@ -108,16 +104,26 @@ class BlindSpotDenoiser(nn.Module):
         """Return x̂, (B, C, H, W)."""
         H, W = noisy.shape[-2:]
         y = pad_to_multiple(noisy, self.multiple)
-        first = self.first(y)
-        predicted = self.refined(y, first) if self.passes else first
-        return _with_what_is_no_noise(noisy.float(), predicted[..., :H, :W].float(), self.most).to(noisy.dtype)
+        predicted = self.turned(y) if self.factor == 1 else self.refined(y, self.first(y))
+        return posterior_mean(noisy.float(), predicted[..., :H, :W].float(), self.most).to(noisy.dtype)
 
     def first(self, y: Tensor) -> Tensor:
         """The prediction of (B, C, H, W), whose sides are multiples of ours, by its lattices."""
         return from_lattices(self.network(to_lattices(y, self.factor)), self.factor)
 
+    def turned(self, y: Tensor) -> Tensor:
+        """The mean of the predictions of some of its orientations."""
+        total = torch.zeros_like(y)
+        for quarters, mirrored in _ORIENTATIONS[: max(self.passes, 1)]:
+            turned = torch.rot90(y, quarters, (-2, -1))
+            predicted = self.network(turned.flip(-1) if mirrored else turned)
+            total += torch.rot90(predicted.flip(-1) if mirrored else predicted, -quarters, (-2, -1))
+        return total / min(max(self.passes, 1), len(_ORIENTATIONS))
+
     def refined(self, y: Tensor, first: Tensor) -> Tensor:
         """The mean of predictions from a first one in which some pixels are replaced by what they were."""
+        if not self.passes:
+            return first
         H, W = y.shape[-2:]
         total = torch.zeros_like(first)
         for index in range(self.passes):
@@ -126,35 +132,3 @@ class BlindSpotDenoiser(nn.Module):
             seen = pattern.to(y.device).repeat(1, 1, H // self.multiple, W // self.multiple)
             total += self.network(torch.where(seen, y, first))
         return total / self.passes
-
-
-def _with_what_is_no_noise(noisy: Tensor, predicted: Tensor, most: float) -> Tensor:
-    """x̂ = μ + w (y − μ) for y, μ (B, C, H, W), where s² is `most`."""
-    residual = noisy - predicted
-    around = _mean_around(residual.square().mean(1, keepdim=True))
-    brightness = predicted.mean(1, keepdim=True)
-    noise = torch.stack([_noise(*pair) for pair in zip(brightness, around, strict=True)])
-    noise = (_SCATTER * noise).clamp_max_(most)
-    return predicted + (around - noise).clamp_min_(0) / around.clamp_min(1e-12) * residual
-
-
-def _mean_around(x: Tensor) -> Tensor:
-    """The mean over a square around every pixel of (B, 1, H, W); beyond the border there is nothing."""
-    return F.avg_pool2d(x, 2 * _REACH + 1, stride=1, padding=_REACH, count_include_pad=False)
-
-
-def _noise(brightness: Tensor, around: Tensor) -> Tensor:
-    """The variance σ² of the noise at every pixel of (1, H, W), from brightness and the mean squared residual around.
-
-    The median of `around` in each of some classes of brightness, and linearly between their middles.
-    """
-    seen, order = brightness[..., ::_EVERY, ::_EVERY].flatten().sort()
-    sorted_around = around[..., ::_EVERY, ::_EVERY].flatten()[order]
-    classes = list(zip(seen.tensor_split(_BINS), sorted_around.tensor_split(_BINS), strict=True))
-    at = torch.stack([part.mean() for part, _ in classes if len(part)])
-    variance = torch.stack([part.median() for _, part in classes if len(part)])
-    if len(at) == 1:
-        return variance.expand_as(brightness)
-    above = torch.searchsorted(at, brightness.contiguous()).clamp_(1, len(at) - 1)
-    share = (brightness - at[above - 1]) / (at[above] - at[above - 1]).clamp_min(1e-6)
-    return torch.lerp(variance[above - 1], variance[above], share.clamp_(0, 1))

@@ -19,6 +19,8 @@ from pellucid.data.degradations import (
 from pellucid.models.fftformer import FFTFORMER_PRESETS
 from pellucid.models.grl import GRL_PRESETS
 from pellucid.models.restormer import RESTORMER_PRESETS
+from pellucid.models.tbsn import TBSN_PRESETS
+from pellucid.models.tbsn_unet import TBSNUNetConfig
 from pellucid.tasks.unshaken import SHAKE
 from pellucid.training.recipes import Cosine, Phase, Recipe, Staircase
 
@@ -127,6 +129,24 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             grey_share=0.1,
             plain_share=0.05,
             phases=_LARGER_CROPS,
+        ),
+        # Where learning from a person's own noisy pictures begins: a blind-spot network, and one that learns from it.
+        "tbsn-denoise-s": replace(
+            _DEJPEG,
+            task="denoise",
+            network=TBSN_PRESETS["small"],
+            degradation=GaussianNoise(sigma=(0.0, 75.0)),
+            phases=(Phase(4500, 4, 64), Phase(6500, 3, 96), Phase(7500, 2, 128)),
+            matrix_lr=0.015,
+            ema=0.99,
+        ),
+        "tbsn-unet-denoise-s": replace(
+            _DEJPEG,
+            task="denoise",
+            network=TBSNUNetConfig(width=32),
+            degradation=GaussianNoise(sigma=(0.0, 75.0)),
+            phases=(Phase(4500, 8, 64), Phase(6500, 8, 96), Phase(7500, 4, 128)),
+            ema=0.99,
         ),
         # Noise, softness and JPEG together, as pictures from the web have them.
         "restormer-real-s": replace(_DEJPEG, task="denoise", degradation=RealWorld(), phases=_LARGER_CROPS),

@@ -133,7 +133,8 @@ class _Run:
     def _save(self, *, last: bool) -> None:
         """Write the averaged weights, then the state: a run killed in between repeats some steps and writes both."""
         if self.trainer.rank == 0:
-            sheet = sample_sheet(self.trainer.average, self.trainer.device, self.recipe, self.pictures)
+            trainer = self.trainer
+            sheet = sample_sheet(trainer.average, trainer.white, trainer.device, self.recipe, self.pictures)
             if not np.isfinite(sheet).all():  # the last good state stays
                 raise self._diverged()
             self.trainer.save_weights(self.folder / _WEIGHTS)

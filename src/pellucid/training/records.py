@@ -71,13 +71,13 @@ class Records:
 
 @torch.inference_mode()
 def sample_sheet(
-    network: nn.Module, device: torch.device, recipe: Recipe, pictures: PictureFolders
+    network: nn.Module, white: float, device: torch.device, recipe: Recipe, pictures: PictureFolders
 ) -> NDArray[np.float32]:
     """Restore the same few crops every time: rows of degraded | restored | clean, as one picture (H, W, 3)."""
     size = max(_SHEET_CROP // recipe.degradation.multiple, 1) * recipe.degradation.multiple
     numbers = range(_FIRST_OF_SHEET, _FIRST_OF_SHEET + _SHEET_ROWS)
     pair = batched([degraded_pair(pictures, k, recipe.degradation, seed=recipe.seed, size=size) for k in numbers])
-    restored = torch.cat([network(one[None].to(device)).cpu() for one in pair.degraded])
+    restored = torch.cat([network(white * one[None].to(device)).cpu() / white for one in pair.degraded])
     columns = torch.cat([pair.degraded, restored, pair.clean], dim=3)
     return torch.cat(list(columns), dim=1).permute(1, 2, 0).float().contiguous().numpy()
 

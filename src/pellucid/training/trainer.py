@@ -28,6 +28,9 @@ class Trainer:
         start: weights to begin with instead of random ones.
         say: is told in a sentence what was taken over from `start`.
 
+    Attributes:
+        white: the value of white in the network's input and output; in those of `advance` it is 1.
+
     Raises:
         CheckpointError, UsageError: see `train`.
     """
@@ -37,7 +40,9 @@ class Trainer:
         torch.manual_seed(recipe.seed)
         self._recipe = recipe
         self._system = next(name for name, s in checkpoints.SYSTEMS.items() if type(recipe.network) is s.config)
-        build = checkpoints.SYSTEMS[self._system].network
+        system = checkpoints.SYSTEMS[self._system]
+        in_use = system.restoration(recipe.network)
+        self.white, build = in_use.white if in_use is not None else 1.0, system.network
         self.network, self.average = build(recipe.network), build(recipe.network).requires_grad_(False)
         for name, parameter in self.network.named_parameters():
             if name.startswith("unused."):  # as in FFTformer; several processes would wait for its gradient
@@ -80,8 +85,8 @@ class Trainer:
         recipe = self._recipe
         degraded, clean = pair.degraded.to(self.device), pair.clean.to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-            restored: Tensor = self._prepared(degraded)
-        restored = restored.float()
+            restored: Tensor = self._prepared(degraded * self.white)
+        restored = restored.float() / self.white
         loss = LOSSES[recipe.loss](restored, clean)
         if recipe.frequency:
             loss = loss + recipe.frequency * frequency_l1(restored, clean)
