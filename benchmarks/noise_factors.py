@@ -5,14 +5,15 @@ folder it takes the example picture. White noise is filtered with boxes of 1..4 
 the correlation falls to 1/e over 1..4 pixels, then added to pictures and rounded to 8 bits. Writes
 results/noise_factors.json.
 
-With --trials, the choice is held against the best of all factors: from the middle of each of some pictures with the
-noise of boxes, a network learns at all factors, and is then used at each of them. Which one is nearest to the clean
+With --trials, the choice is held against the best of all factors: from the middle of each of the last pictures with
+the noise of boxes, a network learns at all factors, and is then used at each of them. Which one is nearest to the clean
 picture only an oracle knows.
 """
 
 import argparse
 import itertools
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from pellucid.cli.process import keep_freed_memory
 from pellucid.data import picture_paths, read_rgb8
-from pellucid.selfsupervised import measure_noise
+from pellucid.selfsupervised import Noise, measure_noise
 from pellucid.selfsupervised.denoise import TEACHER
 from pellucid.selfsupervised.fit import FitOptions, fit
 from pellucid.selfsupervised.noise import LAGS, MOST_FACTOR, leak
@@ -74,6 +75,14 @@ def trial(path: Path, length: int, sigma: int) -> dict[str, object]:
     clean = clean[top : top + TRIED_SIDE, left : left + TRIED_SIDE]
     noisy = noisy_picture(clean, kernel("box", length), sigma)
     noise = measure_noise([noisy])
+    gains = gains_at_factors(clean, noisy, noise)
+    best = int(np.argmax(gains)) + 1
+    chosen = {"chosen": noise.factor, "best": best, "within_one": abs(noise.factor - best) <= 1}
+    return {"picture": path.name, "length": length, "sigma": sigma, "gains": gains, **chosen}
+
+
+def gains_at_factors(clean: NDArray[np.float64], noisy: NDArray[np.float32], noise: Noise) -> list[float]:
+    """What a network that learned at all factors makes of a picture at each of them, in dB."""
     options = FitOptions(factor=MOST_FACTOR - 1, level=noise.level, steps=TRIED_STEPS, start=TEACHER)
     network = fit([noisy], options).network
     white = network.config.value_range
@@ -84,11 +93,9 @@ def trial(path: Path, length: int, sigma: int) -> dict[str, object]:
         denoiser = BlindSpotDenoiser(network, network.config.multiple, Procedure(factor, 4, bound)).eval()
         with torch.inference_mode():
             restored = (denoiser(white * y)[0] / white).permute(1, 2, 0).numpy()
-        errors = (np.mean((values - clean) ** 2) for values in (noisy, restored))
-        gains.append(round(float(10 * np.log10(next(errors) / next(errors))), 3))
-    best = int(np.argmax(gains)) + 1
-    chosen = {"chosen": noise.factor, "best": best, "within_one": abs(noise.factor - best) <= 1}
-    return {"picture": path.name, "length": length, "sigma": sigma, "gains": gains, **chosen}
+        before, after = (float(np.mean((values - clean) ** 2)) for values in (noisy, restored))
+        gains.append(round(10 * math.log10(before / after), 3))
+    return gains
 
 
 def rows_for(kind: str, length: int, sigma: int, paths: list[Path]) -> dict[str, object]:
@@ -114,7 +121,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", nargs="*", type=Path, default=[EXAMPLE])
     parser.add_argument("--pictures", type=int, default=5)
-    parser.add_argument("--trials", type=int, default=0, metavar="N", help="hold N pictures against an oracle")
+    parser.add_argument("--trials", type=int, default=0, metavar="N", help="hold the last N against an oracle")
     arguments = parser.parse_args()
     keep_freed_memory()
     every = [path for folder in arguments.folders for path in picture_paths(folder)]
@@ -128,7 +135,7 @@ def main() -> None:
                 print(f"{kind:8} {length} σ {sigma:2}: found σ {shown['measured_sigma']}, factors {shown['factors']}")
     told: dict[str, object] = {"pictures": [path.name for path in paths], "rows": rows}
     trials: list[dict[str, object]] = []
-    for path, length, sigma in itertools.product(paths[: arguments.trials], LENGTHS, TRIED_SIGMAS):
+    for path, length, sigma in itertools.product(paths[::-1][: arguments.trials], LENGTHS, TRIED_SIGMAS):
         trials.append(trial(path, length, sigma))
         print(trials[-1], flush=True)
         within_one = sum(bool(row["within_one"]) for row in trials) / len(trials)

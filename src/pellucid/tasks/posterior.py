@@ -25,7 +25,7 @@ from torch.nn import functional as F
 
 MAPS = 18  # of the channels' values, held besides what the network holds
 
-_REACH = 3  # pixels around one whose residuals are averaged
+_REACH = 5  # pixels around one whose residuals are averaged
 _SCATTER = 1.2  # times σ² may be reached by noise alone
 _CALM = 0.1  # share of the pixels by which the channels' noise is compared
 _BINS, _EVERY = 8, 2  # of brightness, equally filled; by every second row and column
