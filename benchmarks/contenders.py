@@ -49,7 +49,7 @@ def contend(name: str, photographs: Path, root: Path, seconds: float, pictures: 
             weights = train(replace(recipe, network=config), [photographs], run, max_seconds=seconds)
             steps = json.loads((run / "log.jsonl").read_text().splitlines()[-1])["step"]
             restore, _ = tool_for(protocol, weights=weights, device="cpu")
-            found = overall(measure(restore, protocol, cases))
+            found = overall(list(measure(restore, protocol, cases)))
             parameters = checkpoints.count_parameters(checkpoints.describe(weights))
         row = {"network": network, "parameters": parameters, "steps": steps, "input": dict(found.input)}
         rows.append({**row, "restored": dict(found.restored), "seconds_per_megapixel": found.seconds_per_megapixel})

@@ -72,7 +72,7 @@ def noisy_picture(clean: NDArray[np.float64], taps: NDArray[np.float64], sigma: 
 def trial(path: Path, length: int, sigma: int) -> dict[str, object]:
     """The gain in dB at each factor, and the factor that is chosen."""
     clean = read_rgb8(path) / 255
-    top, left = ((side - TRIED_SIDE) // 2 for side in clean.shape[:2])
+    top, left = (max(0, side - TRIED_SIDE) // 2 for side in clean.shape[:2])
     clean = clean[top : top + TRIED_SIDE, left : left + TRIED_SIDE]
     noisy = noisy_picture(clean, kernel("box", length), sigma)
     noise = measure_noise([noisy])

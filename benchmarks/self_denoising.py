@@ -254,8 +254,10 @@ def main() -> None:
     parser.add_argument("root", type=Path)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=list(PARTS))
     parser.add_argument("--budget", type=float, default=300.0, help="seconds to learn, for each run")
-    parser.add_argument("--start", default="photographs", help="or nothing, of which stopping knows nothing")
+    parser.add_argument("--start", choices=["photographs", "nothing"], default="photographs")
     arguments = parser.parse_args()
+    if arguments.start == "nothing" and "stopping" in arguments.parts:
+        parser.error("stopping is measured from photographs only")
     keep_freed_memory()
     for part in arguments.parts:
         options = {"budget": arguments.budget, "start": arguments.start}

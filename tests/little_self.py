@@ -14,5 +14,5 @@ def with_little_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distil, "_WIDTH", 4)
     monkeypatch.setattr(distil, "_CROP", 32)
     monkeypatch.setattr(learner, "_FEWEST_STEPS", 12)
-    for start in ("TEACHER", "_STUDENT"):  # what is bundled is larger
+    for start in ("TEACHER", "STUDENT"):  # what is bundled is larger
         monkeypatch.setattr(denoise, start, None)

@@ -36,7 +36,7 @@ FIELDS = {
 }
 DEFAULTS = {name for by_scale in DEFAULT_WEIGHTS.values() for name in by_scale.values()}
 NAMES = sorted({*DEFAULTS, *bundled_weights()})
-# Where denoise-self begins, to learn from a person's own pictures: they remove noise, and need do no more by themselves.
+# Where denoise-self begins to learn from a person's own pictures: they remove noise, and need do no more by themselves.
 STARTS = ["tbsn-denoise-s", "tbsn-unet-denoise-s"]
 USED = [name for name in NAMES if name not in STARTS]
 OF_TASK = {task: [name for name in USED if read_card(name)["task"] == task] for task in DEFAULT_WEIGHTS}

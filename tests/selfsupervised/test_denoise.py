@@ -181,12 +181,15 @@ def test_damaged_pictures_are_left_out(tmp_path):
     (tmp_path / "cut.png").write_bytes((tmp_path / "a.png").read_bytes()[:9000])
     (tmp_path / "text.png").write_text("no picture")
     paths = [tmp_path / f"{name}.png" for name in ("text", "cut", "a", "b")]
-    gathered, whole = gather(paths), gather(paths[2:])
-    assert len(gathered.pictures) == 2
+    skipped = []
+    gathered, whole = gather(paths, skipped.append), gather(paths[2:])
+    assert len(gathered.pictures) == len(skipped) == 2
     for values, expected in zip(gathered.pictures, whole.pictures, strict=True):
         np.testing.assert_array_equal(values, expected)
     with pytest.raises(PictureError, match=r"text\.png"):
-        gather(paths[:2])
+        gather(paths[:2], skipped.append)
+    with pytest.raises(PictureError, match=r"cut\.png"):
+        gather(paths[1:])
     with pytest.raises(DataError, match="no picture"):
         gather([])
 

@@ -1,11 +1,15 @@
 """A run learns, can be stopped and go on, and stays blind."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from blind_spot_leak import leak
+from pellucid import checkpoints
 from pellucid.errors import DataError
+from pellucid.models.tbsn import TBSN, TBSNConfig
 from pellucid.selfsupervised.fit import FitOptions, fit
 from pellucid.selfsupervised.windows import anywhere, corners
 
@@ -22,6 +26,15 @@ def noisy_pictures(count=1, channels=1, size=(160, 176)):
 
 def weights_of(fitted):
     return torch.cat([parameter.flatten() for parameter in fitted.network.parameters()])
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    """Weights for colour to begin with."""
+    path = tmp_path_factory.mktemp("start") / "start.safetensors"
+    torch.manual_seed(0)
+    checkpoints.save(TBSN(TBSNConfig(width=8, blocks=(1, 1, 1), refinement=1)), "tbsn", path)
+    return str(path)
 
 
 class StopError(Exception):
@@ -83,6 +96,32 @@ def test_the_best_weights_are_those_that_one_gets(tmp_path, monkeypatch, best):
     for index, average in enumerate(averages):
         same = all(torch.equal(average[name], tensor) for name, tensor in fitted.network.state_dict().items())
         assert same == (index == best)
+
+
+def test_what_it_began_with_is_kept_where_nothing_was_better(monkeypatch, start):
+    errors = iter([0.1, 0.2, 0.2, 0.2])
+    monkeypatch.setattr("pellucid.selfsupervised.fit._Fit._error", lambda _: next(errors))
+    fitted = fit(noisy_pictures(channels=3), replace(SHORT, start=start))
+    assert [check.step for check in fitted.checks] == [0, 10, 20, 24]
+    for name, tensor in checkpoints.load(start).state_dict().items():
+        assert torch.equal(fitted.network.state_dict()[name], tensor)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("stop", [3, 15])
+def test_a_run_that_began_with_weights_goes_on_to_the_same_bits(tmp_path, start, channels, stop):
+    pictures, state, options = noisy_pictures(channels=channels), tmp_path / "state", replace(SHORT, start=start)
+    whole = fit(pictures, options)
+
+    def kill(progress):
+        if progress.step == stop:
+            raise StopError
+
+    with pytest.raises(StopError):
+        fit(pictures, options, state=state, report=kill)
+    assert torch.equal(weights_of(fit(pictures, options, state=state)), weights_of(whole))
+    with pytest.raises(DataError, match="another run"):
+        fit(pictures, replace(options, start=None), state=state)
 
 
 @pytest.mark.parametrize("factor", [1, 2])

@@ -65,6 +65,39 @@ def test_colour_noise_goes_where_brightness_was_missed():
     assert error[..., 104:, :].mean(1).std() < 1.1 * 10 / 3**0.5
 
 
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.6])
+@pytest.mark.parametrize("white", [0.0, 255.0])
+def test_areas_where_noise_is_cut_off_change_nothing_elsewhere(share, white):
+    """The prediction has a small error there, the same in all channels."""
+    height = int(128 * share)
+
+    class Foreseen(nn.Module):
+        def forward(self, x):
+            predicted = torch.full_like(x, 100.0)
+            predicted[..., :height, :] = white + 0.5
+            return predicted
+
+    noisy = 100 + noise(1, 3, 128, 128, sigma=10.0)
+    noisy[..., :height, :] = white
+    denoised = BlindSpotDenoiser(Foreseen(), 8, Procedure(1, 0, (100.0,) * 9))(noisy)
+    assert (denoised - 100)[..., height + 8 :, :].std() < 0.25 * 10
+
+
+@pytest.mark.parametrize("hole", [torch.nan, torch.inf])
+def test_what_is_not_finite_raises_nothing(hole):
+    noisy = 100 + noise(1, 3, 64, 64)
+    noisy[0, 0, 5, 5] = hole
+    assert not BlindSpotDenoiser(Constant(), 8, Procedure(1, 0))(noisy).isfinite().all()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_channels_without_noise_are_left_alone(channels):
+    noisy = torch.full((1, channels, 64, 64), 90.0)
+    assert torch.equal(BlindSpotDenoiser(nn.Identity(), 8, Procedure(1, 0))(noisy), noisy)
+    noisy[:, 0] += noise(1, 64, 64)
+    assert BlindSpotDenoiser(Constant(), 8, Procedure(1, 0))(noisy).isfinite().all()
+
+
 def test_noise_that_the_channels_share_is_known_as_noise():
     """All channels have nearly the same noise, as after a camera's processing, and the prediction misses a colour."""
     shared = noise(1, 1, 128, 128, sigma=10.0) + noise(1, 3, 128, 128, sigma=2.0, seed=1)
@@ -164,6 +197,7 @@ def test_scientific_pictures_are_seen_in_the_span_of_the_weights(tmp_path):
         {"factor": "2", "passes": "1", "most": "nan"},
         {"factor": "2", "passes": "1", "most": "-1.0"},
         {"factor": "2", "passes": "1", "most": "1.0 2.0.0"},
+        {"factor": "2", "passes": "1", "most": "1e99"},
         {"factor": "2", "passes": "1", "most": "1.0 " * 99},
         {"passes": "999"},
     ],
@@ -180,7 +214,7 @@ def test_nonsensical_levels_are_refused(words):
 
 
 def test_what_is_said_is_read_again():
-    for procedure in (Procedure(3, 8), Procedure(1, 0, (1e-7,)), Procedure(2, 4, (0.0, 1.5, 123.456e20))):
+    for procedure in (Procedure(3, 8), Procedure(1, 0, (1e-7,)), Procedure(2, 4, (0.0, 1.5, 123.456e5))):
         assert procedure_of(procedure.about()) == procedure
     seen = Seen(span=(-0.1, 7e9), levels=(0.25, 0.3))
     assert Seen.by(seen.about()) == seen

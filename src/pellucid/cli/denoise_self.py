@@ -12,14 +12,20 @@ from pellucid.cli.batch import BatchDisplay
 from pellucid.cli.options import parse_duration, parse_path
 
 if TYPE_CHECKING:
+    from pellucid.errors import PictureError
     from pellucid.selfsupervised import Beginning, LearnOptions, Noise, Quality
     from pellucid.tasks import Job
 
 Budget = Annotated[str, typer.Option(metavar="TIME", help="How long to learn, such as 5m or 1h.")]
-Best = Annotated[str, typer.Option(metavar="fast|best", help="fast teaches a small network, for thousands of files.")]
+QualityOption = Annotated[
+    str, typer.Option(metavar="fast|best", help="fast teaches a small network, for thousands of files.")
+]
 Factor = Annotated[int | None, typer.Option(metavar="1..8", help="Pixels over which noise is correlated [found out].")]
 Start = Annotated[
-    str, typer.Option(metavar="photographs|nothing", help="nothing learns from these pictures alone, and longer.")
+    str,
+    typer.Option(
+        metavar="photographs|nothing", help="Where to begin; from nothing, it learns from these pictures alone."
+    ),
 ]
 SaveWeights = Annotated[
     Path | None,
@@ -39,7 +45,7 @@ def denoise_self(
     pictures: Pictures,
     output: Output = None,
     budget: Budget = "10m",
-    quality: Best = "best",
+    quality: QualityOption = "best",
     factor: Factor = None,
     start: Start = "photographs",
     save_weights: SaveWeights = None,
@@ -118,13 +124,16 @@ def _learn(
     """Learn from the pictures and say how it goes on; then write the page, if one is wanted."""
     from pellucid.selfsupervised import describe, learn, write_page
 
+    def skip(_: "PictureError") -> None:
+        """Restoring tells."""
+
     def say(noise: "Noise") -> None:
         if not quiet:
             display.say(describe(noise))
 
     try:
         with display.learning_progress(quiet=quiet) as progress:
-            learned = learn(sources, options, kept, overwrite=overwrite, say=say, report=progress)
+            learned = learn(sources, options, kept, overwrite=overwrite, skip=skip, say=say, report=progress)
     except KeyboardInterrupt as error:
         display.say("interrupted; the same command goes on from what was saved last")
         raise typer.Exit(130) from error

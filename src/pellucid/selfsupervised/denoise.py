@@ -10,22 +10,24 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from pellucid import __version__, checkpoints
-from pellucid.errors import CheckpointError, DataError, PellucidError, UsageError
+from pellucid.errors import CheckpointError, DataError, PellucidError, PictureError, UsageError
 from pellucid.images import Picture, read_pages
 from pellucid.selfsupervised.distil import DistilProgress, distil
 from pellucid.selfsupervised.fit import SMALLEST, Check, FitOptions, FitProgress, fit
 from pellucid.selfsupervised.noise import Noise, measure_noise
 from pellucid.selfsupervised.samples import Samples, gather
 from pellucid.selfsupervised.windows import Pictures
-from pellucid.tasks import RestoreOptions, Restorer
+from pellucid.tasks import RestoreOptions, Restorer, find_weights
 from pellucid.tasks.blind_spot import MOST_FACTOR, BlindSpotDenoiser, Procedure
 
 Quality = Literal["best", "fast"]
 Beginning = Literal["photographs", "nothing"]
 
-TEACHER, _STUDENT = "tbsn-denoise-s", "tbsn-unet-denoise-s"  # what they begin with: bundled weights
+# What they begin with: bundled weights.
+TEACHER: str | None = "tbsn-denoise-s"
+STUDENT: str | None = "tbsn-unet-denoise-s"
 _PASSES = 4  # of the refinement
-_FOR_THETEACHER = 0.6  # share of the time, where there is a student
+_FOR_THE_TEACHER = 0.6  # share of the time, where there is a student
 _MOST_MEASURED, _MEASURED_SIDE = 32, 1024
 _MOST_APART = 12  # pictures that are measured one by one, since they may differ in noise
 _LEAST_LEVEL = 1e-4  # of the noise, as a share of the range, by which errors are weighed
@@ -41,8 +43,8 @@ class LearnOptions:
         quality: "best" restores with the blind-spot network itself; "fast" with a small U-Net that has learned from it,
             which takes a part of the budget and then restores in a fraction of the time.
         factor: of the pixel-shuffle down-sampling, 1 for noise that no two pixels share; None to find it out.
-        start: "photographs" goes on from what the network has learned from photographs, which takes far less time;
-            "nothing" learns from these pictures and from nothing else.
+        start: "photographs" goes on from what the network has learned from photographs; "nothing" learns from these
+            pictures and from nothing else.
         steps: to take instead of a time, for a result that depends on nothing but the pictures.
         seed: of the first weights and the order of the pictures' parts.
     """
@@ -106,10 +108,11 @@ def learn(
     weights: Path,
     *,
     overwrite: bool = False,
+    skip: Callable[[PictureError], None] | None = None,
     say: Callable[[Noise], None] = lambda _: None,
     report: Callable[[Learning], None] = lambda _: None,
 ) -> Learned:
-    """Learn to denoise pictures from nothing but these, and write the weights.
+    """Learn to denoise pictures from these pictures, with no clean one, and write the weights.
 
     The state is kept beside the weights until they are there, so that a run that is stopped and started again goes on.
     Weights that were made of the same pictures with the same options are taken as they are.
@@ -119,16 +122,17 @@ def learn(
         options: how.
         weights: the file to write.
         overwrite: replace weights that were made otherwise.
+        skip: is told of each file that cannot be read, which is left out; None to raise instead.
         say: is told what noise there is, with the factor in use.
         report: is told how it goes on.
 
     Raises:
         DataError: the pictures cannot be learned from, with the reason.
-        PictureError: one cannot be read.
+        PictureError: one cannot be read, and there is no `skip`.
         UsageError: they are of several kinds.
         PellucidError: the weights exist and were made otherwise, or they or the state cannot be written.
     """
-    samples = gather([source if isinstance(source, Picture) else Path(source) for source in sources])
+    samples = gather([source if isinstance(source, Picture) else Path(source) for source in sources], skip)
     noise = measure_noise(_some_of(samples.pictures), step=samples.step)
     factor = options.factor or _factor_that_fits(noise.factor, samples)
     noise = replace(noise, factor=factor)
@@ -157,7 +161,7 @@ def _write(
 ) -> list[Check]:
     """Train what is asked for, going on from the states, and write the weights."""
     is_fast, is_taught = options.quality == "fast", options.start == "photographs"
-    seconds = options.budget * (_FOR_THETEACHER if is_fast else 1.0)
+    seconds = options.budget * (_FOR_THE_TEACHER if is_fast else 1.0)
     whole = options.budget / seconds
     network, checks = fit(
         samples.pictures,
@@ -186,7 +190,7 @@ def _write(
         seconds=options.budget - seconds,
         steps=options.steps,
         seed=options.seed,
-        start=_STUDENT if is_taught else None,
+        start=STUDENT if is_taught else None,
         about=made_of,
         state=states[1],
         report=lambda state: report(_teaching(state, whole)),
@@ -261,6 +265,9 @@ def _factor_that_fits(factor: int, samples: Samples) -> int:
 def _fingerprint(samples: Samples, options: LearnOptions, factor: int) -> str:
     """What decides the weights, but for how many steps fit the time."""
     digest = hashlib.sha256(f"{__version__} {options} {factor} {samples.seen}".encode())
+    for start in (TEACHER, STUDENT) if options.start == "photographs" else ():
+        if start is not None:
+            digest.update(find_weights(start).read_bytes())
     for values in samples.pictures:
         digest.update(str(values.shape).encode())
         digest.update(values.tobytes())

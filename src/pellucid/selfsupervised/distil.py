@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from pellucid.models.tbsn_unet import TBSNUNet, TBSNUNetConfig
 from pellucid.selfsupervised.learner import Learner
-from pellucid.selfsupervised.start import taught_by_photographs
+from pellucid.selfsupervised.start import begun
 from pellucid.selfsupervised.windows import Pictures, anywhere, turned
 
 _WIDTH = 32
@@ -64,12 +64,14 @@ def distil(
     Raises:
         DataError: the state is of another run, or the loss became infinite.
     """
+    channels = pictures[0].shape[2]
+    config = TBSNUNetConfig(in_channels=channels, out_channels=channels, width=_WIDTH)
     learner = Learner(
-        _begun(pictures[0].shape[2], seed, start),
+        begun(TBSNUNet, config, seed=seed, start=start),
         gentle=start is not None,
         seconds=(1 - _TEACHING) * seconds,
         steps=steps,
-        about=f"student {steps or seconds} {about}",
+        about=f"student {steps or seconds} {seed} {start} {about}",
         state=state,
     )
     lessons = _Lessons(teacher, white, pictures, seed)
@@ -89,15 +91,6 @@ def distil(
             learner.keep(windows=len(lessons.pairs))
         report(DistilProgress(len(lessons.pairs), learner.step, learner.steps, learner.spent))
     return learner.average.eval()
-
-
-def _begun(channels: int, seed: int, start: str | None) -> TBSNUNet:
-    """The network that a run begins with."""
-    if start is not None:
-        return taught_by_photographs(start, TBSNUNet, channels)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return TBSNUNet(TBSNUNetConfig(in_channels=channels, out_channels=channels, width=_WIDTH))
 
 
 class _Lessons:

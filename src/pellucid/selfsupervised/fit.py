@@ -17,7 +17,7 @@ from torch import Tensor
 from pellucid.models.tbsn import TBSN, TBSN_PRESETS
 from pellucid.ops.lattices import to_lattices
 from pellucid.selfsupervised.learner import Learner
-from pellucid.selfsupervised.start import taught_by_photographs
+from pellucid.selfsupervised.start import begun
 from pellucid.selfsupervised.windows import Pictures, Place, anywhere, corners, turned
 
 SMALLEST = 32  # side of a crop on a lattice
@@ -30,8 +30,10 @@ class FitOptions:
     """How to learn.
 
     Attributes:
-        factor: of the pixel-shuffle down-sampling in use. The network learns at all factors up to one more, as it sees
-            the whole picture too when it is used; at 1 alone where no two pixels share their noise.
+        factor: of the pixel-shuffle down-sampling in use. The network learns at this factor and one more; if it begins
+            at random, at all smaller ones too, as it sees the whole picture too when it is used. One that has learned
+            from photographs knows how, and would learn from whole pictures that correlated noise can be foreseen. At 1
+            alone where no two pixels share their noise.
         level: the noise's standard deviation, in the unit of the pictures: errors beyond it count linearly.
         seconds: to learn for, about.
         steps: to take instead, more than ten.
@@ -99,19 +101,12 @@ def fit(
     return Fitted(run.learner.average.eval(), run.checks)
 
 
-def _begun(options: FitOptions, channels: int) -> TBSN:
-    """The network that a run begins with."""
-    if options.start is not None:
-        return taught_by_photographs(options.start, TBSN, channels)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(options.seed)
-        return TBSN(replace(TBSN_PRESETS["small"], in_channels=channels, out_channels=channels))
-
-
 class _Fit:
     def __init__(self, pictures: Pictures, options: FitOptions, about: str, state: Path | None) -> None:
         self._pictures, self._options = pictures, options
-        network = _begun(options, pictures[0].shape[2])
+        channels = pictures[0].shape[2]
+        config = replace(TBSN_PRESETS["small"], in_channels=channels, out_channels=channels)
+        network = begun(TBSN, config, seed=options.seed, start=options.start)
         self._white = network.config.value_range
         self.learner = Learner(
             network,
@@ -125,9 +120,12 @@ class _Fit:
         self._factors = range(lowest, options.factor + 2) if options.factor > 1 else range(1, 2)
         side, most = SMALLEST * options.factor, _CROP * self._factors[-1]
         self._held_out = corners(pictures, _HELD_OUT, side, most)
-        areas = np.array([values.shape[0] * values.shape[1] for values in pictures], float)
+        # A picture that is too small for the lowest factor would teach that correlated noise can be foreseen.
+        small = [min(values.shape[:2]) < SMALLEST * self._factors[0] for values in pictures]
+        areas = np.array([values[..., 0].size for values in pictures], float)
+        areas = np.where(small, 0.0, areas) if not all(small) else areas
         self._shares = areas / areas.sum()
-        self.best: dict[str, Tensor] = self.learner.kept.get("best", self.learner.average.state_dict())
+        self.best: dict[str, Tensor] = self.learner.kept.get("best") or self._weights()
         self.checks = [Check(*check) for check in self.learner.kept.get("checks", ())]
         if options.start is not None and not self.checks:
             self.checks.append(Check(0, 0.0, self._error()))
@@ -141,9 +139,13 @@ class _Fit:
         if learner.to_check:
             error = self._error()
             if not self.checks or error < min(check.error for check in self.checks):
-                self.best = {name: tensor.clone() for name, tensor in learner.average.state_dict().items()}
+                self.best = self._weights()
             self.checks.append(Check(learner.step, learner.spent, error))
             learner.keep(best=self.best, checks=[tuple(check) for check in self.checks])
+
+    def _weights(self) -> dict[str, Tensor]:
+        """Those of the average as they are now."""
+        return {name: tensor.clone() for name, tensor in self.learner.average.state_dict().items()}
 
     def _batch(self, k: int) -> Tensor:
         """Batch k: crops of one picture at one factor, in random orientations, (B, C, n, n)."""

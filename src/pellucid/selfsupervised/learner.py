@@ -131,7 +131,7 @@ class Learner(Generic[Network]):
 
     @torch.no_grad()
     def _follow(self) -> None:
-        """Move the average, faster in the first steps, when it is still of the random start."""
+        """Move the average, faster in the first steps, when it is still of the beginning."""
         keep = min(_KEEP, self.step / (self.step + 9))
         for mean, current in zip(self.average.parameters(), self.network.parameters(), strict=True):
             mean.lerp_(current, 1 - keep)

@@ -31,7 +31,7 @@ _MOST_SATURATED = 0.5
 
 # How much of the noise the network may foresee from the neighbours it sees, hence keep. The more a picture is sampled
 # down, the less it foresees and the more detail is lost, above all by the step from 1 to 2. By trial on filtered noise:
-# benchmarks/noise_factors.py. Of the camera noise in PolyU a linear predictor foresees 0.58 at factor 2, 0.16 at 3.
+# benchmarks/noise_factors.py.
 _MOST_LEAK, _MOST_LEAK_WHOLE = 0.12, 0.2  # at factors from 2 on, and at 1
 
 _NO_NOISE = "there is no noise to be measured in these pictures, so there is nothing to learn"
@@ -123,7 +123,7 @@ def describe(noise: Noise) -> str:
     down, right = noise.correlation[LAGS:, LAGS], noise.correlation[LAGS, LAGS:]
     reach = int(np.flatnonzero((down + right) / 2 > 0.2)[-1])
     spread = f"correlated over {reach} pixel{'s' if reach > 1 else ''}" if reach else "independent from pixel to pixel"
-    size = ("the full", "half the", "a third of the", "a quarter of the", "a fifth of the")[noise.factor - 1]
+    size = {1: "the full", 2: "half the"}.get(noise.factor, f"1/{noise.factor} of the")
     return f"noise of {noise.level:.1%} of the range{trend}, {spread}: learning at {size} resolution"
 
 

@@ -1,7 +1,7 @@
 """The pixels that a network learns from: all of the noisy pictures, or windows spread over them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -35,17 +35,19 @@ class Samples(NamedTuple):
     step: float
 
 
-def gather(sources: Sequence[Path | Picture]) -> Samples:
+def gather(sources: Sequence[Path | Picture], skip: Callable[[PictureError], None] | None = None) -> Samples:
     """Read pictures, all pages of each, or a window of each page where all would be too many pixels.
 
-    Files that cannot be read are left out where there are others.
+    Args:
+        sources: of one kind.
+        skip: is told of each file that cannot be read, which is left out; None to raise instead.
 
     Raises:
-        PictureError: no file can be read.
+        PictureError: a file cannot be read; with `skip`, none can.
         UsageError: some are grey and some in colour, which one network cannot learn.
         DataError: there is no picture, or all values are the same.
     """
-    windows = _windows(sources)
+    windows = _windows(sources, skip)
     if len({window.channels for window in windows}) > 1:
         raise UsageError("grey and colour pictures are learned from apart; name only one kind at a time")
     measured = [window.span for window in windows if window.numbers != "unsigned"]
@@ -60,15 +62,22 @@ def gather(sources: Sequence[Path | Picture]) -> Samples:
     return Samples(scaled, Seen(span, levels), step / width)
 
 
-def _windows(sources: Sequence[Path | Picture]) -> list[Picture]:
+def _windows(sources: Sequence[Path | Picture], skip: Callable[[PictureError], None] | None) -> list[Picture]:
     """Windows of all pages of the pictures that can be read; of thousands of pages, of every so many."""
     refusals: list[PictureError] = []
+
+    def refuse(error: PictureError) -> None:
+        if skip is None:
+            raise error
+        refusals.append(error)
+        skip(error)
+
     sizes: list[tuple[Path | Picture, int, int]] = []  # each source's pixels on a page, and pages
     for source in sources:
         try:
             header = source if isinstance(source, Picture) else read_header(source)
         except PictureError as error:
-            refusals.append(error)
+            refuse(error)
         else:
             sizes.append((source, header.width * header.height, 1 if isinstance(header, Picture) else header.pages))
     share = min(1.0, _MOST_PIXELS / max(1, sum(pixels * pages for _, pixels, pages in sizes)))
@@ -82,7 +91,7 @@ def _windows(sources: Sequence[Path | Picture]) -> list[Picture]:
                 _window(page, share, len(windows) + index) for index, page in enumerate(pages) if index % every == 0
             ]
         except PictureError as error:
-            refusals.append(error)
+            refuse(error)
     if not windows:
         raise refusals[0] if refusals else DataError("there is no picture to learn from")
     return windows

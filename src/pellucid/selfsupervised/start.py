@@ -1,8 +1,9 @@
-"""Where learning begins: at what a network has learned from photographs, for pictures of any number of channels."""
+"""Where learning begins: at random, or at what a network has learned from photographs, for any number of channels."""
 
 from dataclasses import replace
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor
 
 from pellucid import checkpoints
@@ -12,6 +13,22 @@ from pellucid.models.tbsn_unet import TBSNUNet
 from pellucid.tasks import find_weights
 
 Network = TypeVar("Network", TBSN, TBSNUNet)
+
+
+def begun(kind: type[Network], config: Any, *, seed: int, start: str | None) -> Network:
+    """Return a network to train.
+
+    Args:
+        kind, config: of the network; beginning with weights, only the configuration's channels count.
+        seed: of random weights.
+        start: weights for colour to begin with; None to begin with random ones.
+
+    Raises:
+        CheckpointError: the weights are of another kind of network.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return kind(config) if start is None else taught_by_photographs(start, kind, config.in_channels)
 
 
 def taught_by_photographs(weights: str, kind: type[Network], channels: int) -> Network:

@@ -10,7 +10,6 @@ A pixel's value μ is predicted without looking at it. Three steps make a pictur
 3. The posterior mean, which puts back what the prediction missed and is no noise: `posterior.py`.
 """
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -26,6 +25,7 @@ from pellucid.ops.lattices import from_lattices, to_lattices
 from pellucid.tasks.posterior import MAPS, posterior_mean
 
 MOST_FACTOR, _MOST_PASSES, _MOST_LEVELS = 8, 64, 64
+_MOST_VARIANCE = 1e12
 _NUMBER = r"[0-9]{1,12}(\.[0-9]{1,20})?(e[-+]?[0-9]{1,2})?"
 _ORIENTATIONS = tuple((quarters, mirrored) for mirrored in (False, True) for quarters in (0, 2, 1, 3))
 _REPLACED = 0.16  # share of the pixels that are seen as they are in a pass
@@ -62,7 +62,7 @@ def procedure_of(about: Mapping[str, str]) -> Procedure | None:
     factor, passes = (int(word) if re.fullmatch(r"[0-9]{1,2}", word) else -1 for word in words[:2])
     most = tuple(float(word) if re.fullmatch(_NUMBER, word) else -1.0 for word in words[2].split()[: _MOST_LEVELS + 1])
     makes_sense = 1 <= factor <= MOST_FACTOR and 0 <= passes <= _MOST_PASSES
-    if not (makes_sense and len(most) <= _MOST_LEVELS and all(0 <= variance < math.inf for variance in most)):
+    if not (makes_sense and len(most) <= _MOST_LEVELS and all(0 <= variance <= _MOST_VARIANCE for variance in most)):
         raise CheckpointError(f"these weights say of how to use them what makes no sense: {', '.join(words)}")
     return Procedure(factor, passes, most)
 
@@ -113,7 +113,7 @@ class BlindSpotDenoiser(nn.Module):
 
     def turned(self, y: Tensor) -> Tensor:
         """The mean of the predictions of some of its orientations."""
-        total = torch.zeros_like(y)
+        total = torch.zeros_like(y, dtype=torch.float32)
         for quarters, mirrored in _ORIENTATIONS[: max(self.passes, 1)]:
             turned = torch.rot90(y, quarters, (-2, -1))
             predicted = self.network(turned.flip(-1) if mirrored else turned)
@@ -125,7 +125,7 @@ class BlindSpotDenoiser(nn.Module):
         if not self.passes:
             return first
         H, W = y.shape[-2:]
-        total = torch.zeros_like(first)
+        total = torch.zeros_like(first, dtype=torch.float32)
         for index in range(self.passes):
             generator = torch.Generator().manual_seed(index)
             pattern = torch.rand(1, y.shape[1], self.multiple, self.multiple, generator=generator) < _REPLACED

@@ -27,7 +27,9 @@ MAPS = 18  # of the channels' values, held besides what the network holds
 
 _REACH = 5  # pixels around one whose residuals are averaged
 _SCATTER = 1.2  # times σ² may be reached by noise alone
-_CALM = 0.1  # share of the pixels by which the channels' noise is compared
+_CALM = 0.1  # share of the pixels that have noise, by which the channels' noise is compared
+_CUT_OFF = 0.25  # of σ²: where less is around a pixel, noise is cut off
+_FEWEST = 16  # pixels for each channel
 _BINS, _EVERY = 8, 2  # of brightness, equally filled; by every second row and column
 _LEAST = 1e-12  # to divide by
 _SINGULAR = 1e-3  # of the mean variance: what is added to that of channels that do not differ
@@ -55,30 +57,38 @@ def _posterior_mean(noisy: Tensor, predicted: Tensor, most: Sequence[float]) -> 
         bound = _interpolated(brightness, levels, torch.tensor(most, device=noisy.device)).clamp_min_(_LEAST)
         variance, scattered = variance.minimum(bound), scattered.minimum(bound)
     deviation = variance.sqrt()
-    residual = (residual / deviation).flatten(1)
-    to_channels, to_axes = _axes(residual, (around / variance).flatten())
-    missed = (to_axes @ residual).view_as(noisy)
+    residual /= deviation
+    to_channels, to_axes = _axes(residual, around, variance)
+    missed = (to_axes @ residual.flatten(1)).view_as(noisy)
     around = _mean_around(missed.square())
     missed *= (around - scattered / variance).clamp_min_(0) / around.clamp_min_(_LEAST)
     return predicted + (to_channels @ missed.flatten(1)).view_as(noisy) * deviation
 
 
-def _axes(residual: Tensor, excess: Tensor) -> tuple[Tensor, Tensor]:
-    """Matrices (C, C) from the axes to the channels and back.
+def _axes(residual: Tensor, around: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+    """Matrices (C, C) from the axes to the channels and back; those of the channels where nothing better is known.
 
     Args:
-        residual: of noise of variance 1, (C, N).
-        excess: of what is around each pixel, compared with the noise, (N,).
+        residual: r / σ, (C, H, W).
+        around: the mean of r² around each pixel, (H, W).
+        variance: σ², (H, W).
     """
-    C, N = residual.shape
-    some = excess[:: _EVERY**2]
-    calm = residual[:, excess <= some.kthvalue(math.ceil(_CALM * len(some))).values]
-    noise, whole = calm @ calm.T, residual @ residual.T / N
-    noise = noise * (C / noise.trace().clamp_min(_LEAST)) + _SINGULAR * torch.eye(C, device=residual.device)
+    C, some = len(residual), (slice(None, None, _EVERY), slice(None, None, _EVERY))
+    around, variance = around[some], variance[some]
+    has_noise = around >= _CUT_OFF * variance.maximum(variance.mean())
+    seen, excess = residual[:, *some][:, has_noise], (around / variance)[has_noise]
+    if len(excess) < _FEWEST * C:
+        return torch.eye(C, device=residual.device), torch.eye(C, device=residual.device)
+    calm = seen[:, excess <= excess.kthvalue(math.ceil(_CALM * len(excess))).values]
+    # On the processor: not every device has these functions, and they are of a few numbers.
+    noise, whole = (part.cpu().double() for part in (calm @ calm.T, seen @ seen.T / len(excess)))
+    if not (noise.isfinite().all() and whole.isfinite().all()):
+        return torch.eye(C, device=residual.device), torch.eye(C, device=residual.device)
+    noise = noise * (C / noise.trace().clamp_min(_LEAST)) + _SINGULAR * torch.eye(C, dtype=noise.dtype)
     root = cast(Tensor, torch.linalg.cholesky(noise))
     inverse = cast(Tensor, torch.linalg.inv(root))
     vectors = cast(Tensor, torch.linalg.eigh(inverse @ whole @ inverse.T)[1])
-    return root @ vectors, vectors.T @ inverse
+    return (root @ vectors).to(residual), (vectors.T @ inverse).to(residual)
 
 
 def _mean_around(x: Tensor) -> Tensor:
