@@ -1,9 +1,10 @@
 """Which network for which task, when each has the same time to learn on the same machine.
 
 `python benchmarks/contenders.py PHOTOGRAPHS --data ROOT [--recipe RECIPE …] [--time 4m] [--pictures N]`: small networks
-of several papers are trained from random weights by a task's own recipe on PHOTOGRAPHS, and measured on the first
-pictures of the task's first set in `pellucid.evaluation.SETS`. A few minutes tell what is learned soon, not what a
-network could reach in days. Writes results/contenders.json; recipes that were not asked for stay as they were.
+of several papers are trained from random weights by a task's own recipe, with small crops, on PHOTOGRAPHS, and measured
+on the first pictures of the task's first set in `pellucid.evaluation.SETS`. A few minutes tell what is learned soon,
+not what a network could reach in days. Writes results/contenders.json; recipes that were not asked for stay as they
+were.
 """
 
 import argparse
@@ -22,10 +23,11 @@ from pellucid.cli.process import keep_freed_memory
 from pellucid.evaluation import SETS, measure, overall, tool_for
 from pellucid.models.fftformer import FFTFORMER_PRESETS
 from pellucid.models.grl import GRL_PRESETS
-from pellucid.training import RECIPES, train
+from pellucid.training import RECIPES, Phase, train
 
 RESULTS = Path(__file__).parent / "results" / "contenders.json"
 GRL, FFTFORMER = GRL_PRESETS["tiny-denoise"], FFTFORMER_PRESETS["small"]
+BATCH, CROP = 8, 64  # of larger crops GRL's training takes more than 20 GB
 # Of each recipe, which is for a small Restormer, the level that is measured and what is trained beside it.
 CONTENDERS: Mapping[str, tuple[Any, dict[str, Any]]] = {
     "restormer-dejpeg-s": (10, {"GRL tiny": GRL}),
@@ -38,7 +40,7 @@ CONTENDERS: Mapping[str, tuple[Any, dict[str, Any]]] = {
 def contend(name: str, photographs: Path, root: Path, seconds: float, pictures: int) -> list[dict[str, Any]]:
     """Train and measure each network by one recipe."""
     level, others = CONTENDERS[name]
-    recipe = RECIPES[name]
+    recipe = replace(RECIPES[name], phases=(Phase(RECIPES[name].steps, BATCH, CROP),))
     scale = recipe.scale if recipe.scale > 1 else None
     protocol, cases = SETS[recipe.task][0].cases(recipe.task, root, scale=scale)
     cases = [case for case in cases if case.level == level][:pictures]

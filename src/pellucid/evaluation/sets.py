@@ -55,8 +55,8 @@ SETS: Mapping[str, tuple[StandardSet, ...]] = MappingProxyType(
             StandardSet(label="Kodak24", folder="eval/Kodak24"),
         ),
         "demosaic": (
-            StandardSet(label="Kodak24", folder="eval/Kodak24"),
             StandardSet(label="McMaster", folder="eval/McMaster"),
+            StandardSet(label="Kodak24", folder="eval/Kodak24"),
         ),
         "deblur": (
             StandardSet(label="Kodak24", folder="eval/Kodak24", kernels=_LEVIN),
