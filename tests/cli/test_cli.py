@@ -51,6 +51,7 @@ COMMANDS = {
         "--budget",
         "--quality",
         "--factor",
+        "--start",
         "--save-weights",
         "--weights",
         "--report",
