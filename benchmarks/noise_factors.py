@@ -25,7 +25,7 @@ from pellucid.data import picture_paths, read_rgb8
 from pellucid.models.tbsn import TBSN
 from pellucid.selfsupervised import Noise, measure_noise
 from pellucid.selfsupervised.denoise import TEACHER
-from pellucid.selfsupervised.noise import LAGS, MOST_FACTOR, leak
+from pellucid.selfsupervised.noise import LAGS, MOST_CHOSEN, leak
 from pellucid.selfsupervised.start import taught_by_photographs
 from pellucid.tasks.blind_spot import BlindSpotDenoiser, Procedure
 
@@ -89,7 +89,7 @@ def gains_at_factors(clean: NDArray[np.float64], noisy: NDArray[np.float32], noi
     bound = tuple(white**2 * variance for variance in noise.curve)
     y = torch.from_numpy(noisy).permute(2, 0, 1)[None]
     gains: list[float] = []
-    for factor in range(1, MOST_FACTOR + 1):
+    for factor in range(1, MOST_CHOSEN + 1):
         denoiser = BlindSpotDenoiser(network, network.config.multiple, Procedure(factor, 4, bound)).eval()
         with torch.inference_mode():
             restored = (denoiser(white * y)[0] / white).permute(1, 2, 0).numpy()

@@ -80,7 +80,7 @@ def _breaches_of_call(call: ast.Call, origins: dict[str, str]) -> Iterator[str]:
         yield f"{call.lineno}: {name}()"
     for keyword in call.keywords:
         if isinstance(keyword.value, ast.Constant):
-            # zip(strict=False) concerns no weights
+            # `strict` of zip and map is about lengths, not about weights
             pair = (keyword.arg or "", keyword.value.value)
             if pair in FORBIDDEN_ARGUMENTS and not (pair[0] == "strict" and name in {"zip", "map"}):
                 yield f"{call.lineno}: {pair[0]}={pair[1]} {FORBIDDEN_ARGUMENTS[pair]}"

@@ -81,7 +81,7 @@ def tiled_differences(weights: Path, picture: NDArray[np.float32]) -> list[dict[
 
     whole = run(slice(None), slice(None))
     differences: list[dict[str, float]] = []
-    for tile in (tile for tile in TILES if tile >= 4 * kind.overlap):
+    for tile in [tile for tile in TILES if tile >= 4 * kind.overlap]:  # smaller ones would be little but overlap
         plan = plan_tiles(*picture.shape[:2], tile=(tile, tile), overlap=kind.overlap, multiple=kind.multiple)
         tiled = np.concatenate([values for _, values in process_tiles(plan, run)])
         difference = np.abs(np.clip(tiled, 0, 1) - np.clip(whole, 0, 1))

@@ -19,7 +19,9 @@ def peaks():
     return json.loads(done.stdout)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the peak of a process without its parent's is read from /proc")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="the peak of a process without its parent's is read from Linux's /proc"
+)
 @pytest.mark.parametrize("name", cost_probe.CASES)
 def test_peak_stays_within_the_formula(peaks, name):
     system, config = cost_probe.CASES[name]

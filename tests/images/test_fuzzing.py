@@ -10,7 +10,7 @@ import pytest
 CORPUS = Path(__file__).with_name("fuzzing.py")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the peak of memory is read from /proc, which Linux alone has")
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak of memory is read from Linux's /proc")
 def test_damaged_files_do_no_harm():
     """In a process of its own, as a crash would take the tests with it, and its memory is measured."""
     command = [sys.executable, str(CORPUS), "2400", "0"]

@@ -342,7 +342,7 @@ print(json.dumps(found))
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the peak of memory is read from /proc, which Linux alone has")
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak of memory is read from Linux's /proc")
 def test_memory_does_not_grow_with_the_picture(tmp_path):
     """Of 30 million pixels, 90 MB, only stripes are ever there."""
     command = [sys.executable, "-c", PASS, str(tmp_path / "picture")]

@@ -99,11 +99,13 @@ def test_the_fast_network_is_an_ordinary_one(weights, monkeypatch):
     assert pellucid.restore(picture(), weights=weights).pixels.shape == (96, 112, 3)
 
 
-def test_quality_is_told_without_a_clean_picture():
+@pytest.mark.parametrize("start", ["photographs", "nothing"])
+def test_quality_is_told_without_a_clean_picture(start):
+    """From the first step on, where it began with something."""
     told = []
     source = picture()
-    denoised = denoise_self([source], budget=0.1, report=told.append)[0]
-    assert told[0].quality is None
+    denoised = denoise_self([source], budget=0.1, start=start, report=told.append)[0]
+    assert (told[0].quality is None) == (start == "nothing")
     assert told[-1].quality is not None
     assert denoised.pixels.shape == source.pixels.shape
 

@@ -41,18 +41,20 @@ class StopError(Exception):
     """Kills a run."""
 
 
-@pytest.mark.parametrize("stop", [3, 10, 21])
-def test_a_run_that_is_stopped_goes_on_to_the_same_bits(tmp_path, stop):
-    pictures, state = noisy_pictures(), tmp_path / "state"
-    whole = fit(pictures, SHORT)
+@pytest.mark.parametrize("taught", [False, True])
+@pytest.mark.parametrize(("stop", "channels"), [(3, 1), (10, 3), (21, 1)])
+def test_a_run_that_is_stopped_goes_on_to_the_same_bits(tmp_path, start, stop, channels, taught):
+    pictures, state = noisy_pictures(channels=channels), tmp_path / "state"
+    options = replace(SHORT, start=start if taught else None)
+    whole = fit(pictures, options)
 
     def kill(progress):
         if progress.step == stop:
             raise StopError
 
     with pytest.raises(StopError):
-        fit(pictures, SHORT, state=state, report=kill)
-    resumed = fit(pictures, SHORT, state=state)
+        fit(pictures, options, state=state, report=kill)
+    resumed = fit(pictures, options, state=state)
     assert torch.equal(weights_of(resumed), weights_of(whole))
     assert [check[::2] for check in resumed.checks] == [check[::2] for check in whole.checks]
 
@@ -107,23 +109,6 @@ def test_what_it_began_with_is_kept_where_nothing_was_better(monkeypatch, start)
         assert torch.equal(fitted.network.state_dict()[name], tensor)
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("stop", [3, 15])
-def test_a_run_that_began_with_weights_goes_on_to_the_same_bits(tmp_path, start, channels, stop):
-    pictures, state, options = noisy_pictures(channels=channels), tmp_path / "state", replace(SHORT, start=start)
-    whole = fit(pictures, options)
-
-    def kill(progress):
-        if progress.step == stop:
-            raise StopError
-
-    with pytest.raises(StopError):
-        fit(pictures, options, state=state, report=kill)
-    assert torch.equal(weights_of(fit(pictures, options, state=state)), weights_of(whole))
-    with pytest.raises(DataError, match="another run"):
-        fit(pictures, replace(options, start=None), state=state)
-
-
 @pytest.mark.parametrize("factor", [1, 2])
 @pytest.mark.parametrize("channels", [1, 2, 3])
 def test_any_channels_and_small_pictures(factor, channels):
@@ -133,10 +118,12 @@ def test_any_channels_and_small_pictures(factor, channels):
     assert np.isfinite(fitted.checks[-1].error)
 
 
-def test_the_state_of_another_run_is_refused(tmp_path):
+def test_the_state_of_another_run_is_refused(tmp_path, start):
     fit(noisy_pictures(), SHORT, about="these", state=tmp_path / "state")
     with pytest.raises(DataError, match="another run"):
         fit(noisy_pictures(), SHORT, about="those", state=tmp_path / "state")
+    with pytest.raises(DataError, match="another run"):
+        fit(noisy_pictures(), replace(SHORT, start=start), about="these", state=tmp_path / "state")
     (tmp_path / "state").write_bytes(b"nonsense")
     with pytest.raises(DataError, match="damaged"):
         fit(noisy_pictures(), SHORT, state=tmp_path / "state")

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from pellucid.errors import DataError
 from pellucid.images import read_picture
 from pellucid.selfsupervised import describe, measure_noise
 from pellucid.selfsupervised.noise import LEVELS, choose_factor, leak
+from pellucid.tasks.blind_spot import MOST_FACTOR
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "cat.png"
 
@@ -145,3 +147,9 @@ def test_leak_is_a_share():
     nowhere = np.zeros((13, 13))
     nowhere[6, 6] = 1
     assert leak(nowhere, 1) == 0
+
+
+def test_any_factor_that_a_person_may_name_is_described(generator):
+    noise = measure_noise([rounded(gaussian_noise(np.full((128, 128, 1), 0.5, np.float32), 25, generator))])
+    words = {describe(replace(noise, factor=factor)) for factor in range(1, MOST_FACTOR + 1)}
+    assert len(words) == MOST_FACTOR == 8

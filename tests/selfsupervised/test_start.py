@@ -41,9 +41,10 @@ def test_grey_pictures_are_seen_as_the_colour_network_sees_them(files, system, c
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_it_can_learn(files, channels):
+def test_every_weight_can_learn(files, channels):
     network = taught_by_photographs(files["tbsn"], TBSN, channels)
-    assert all(parameter.requires_grad for parameter in network.parameters())
+    network(torch.rand(1, channels, 32, 32)).square().sum().backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
 
 
 def test_another_kind_of_network_is_refused(files):

@@ -12,7 +12,6 @@ from pellucid.cli.batch import BatchDisplay
 from pellucid.cli.options import parse_duration, parse_path
 
 if TYPE_CHECKING:
-    from pellucid.errors import PictureError
     from pellucid.selfsupervised import Beginning, LearnOptions, Noise, Quality
     from pellucid.tasks import Job
 
@@ -124,16 +123,13 @@ def _learn(
     """Learn from the pictures and say how it goes on; then write the page, if one is wanted."""
     from pellucid.selfsupervised import describe, learn, write_page
 
-    def skip(_: "PictureError") -> None:
-        """Restoring tells."""
-
     def say(noise: "Noise") -> None:
         if not quiet:
             display.say(describe(noise))
 
-    try:
+    try:  # of what is skipped, restoring tells
         with display.learning_progress(quiet=quiet) as progress:
-            learned = learn(sources, options, kept, overwrite=overwrite, skip=skip, say=say, report=progress)
+            learned = learn(sources, options, kept, overwrite=overwrite, skip=lambda _: None, say=say, report=progress)
     except KeyboardInterrupt as error:
         display.say("interrupted; the same command goes on from what was saved last")
         raise typer.Exit(130) from error

@@ -24,8 +24,7 @@ Quality = Literal["best", "fast"]
 Beginning = Literal["photographs", "nothing"]
 
 # What they begin with: bundled weights.
-TEACHER: str | None = "tbsn-denoise-s"
-STUDENT: str | None = "tbsn-unet-denoise-s"
+TEACHER, STUDENT = "tbsn-denoise-s", "tbsn-unet-denoise-s"
 _PASSES = 4  # of the refinement
 _FOR_THE_TEACHER = 0.6  # share of the time, where there is a student
 _MOST_MEASURED, _MEASURED_SIDE = 32, 1024
@@ -266,8 +265,7 @@ def _fingerprint(samples: Samples, options: LearnOptions, factor: int) -> str:
     """What decides the weights, but for how many steps fit the time."""
     digest = hashlib.sha256(f"{__version__} {options} {factor} {samples.seen}".encode())
     for start in (TEACHER, STUDENT) if options.start == "photographs" else ():
-        if start is not None:
-            digest.update(find_weights(start).read_bytes())
+        digest.update(find_weights(start).read_bytes())
     for values in samples.pictures:
         digest.update(str(values.shape).encode())
         digest.update(values.tobytes())

@@ -18,7 +18,7 @@ from pellucid.selfsupervised._blocks import (
 )
 
 LEVELS: Floats = np.linspace(0, 1, 9)  # of brightness, at which the variance is measured
-MOST_FACTOR = 5
+MOST_CHOSEN = 5  # factor; a person may name a larger one
 
 _ROUNDS = 4  # each measures the correlation in the blocks that the one before found flat
 _REFINEMENTS = 6
@@ -96,7 +96,7 @@ def choose_factor(correlation: Floats) -> int:
     """
     if leak(correlation, 1) <= _MOST_LEAK_WHOLE:
         return 1
-    return next((f for f in range(2, MOST_FACTOR) if leak(correlation, f) <= _MOST_LEAK), MOST_FACTOR)
+    return next((f for f in range(2, MOST_CHOSEN) if leak(correlation, f) <= _MOST_LEAK), MOST_CHOSEN)
 
 
 def leak(correlation: Floats, factor: int) -> float:

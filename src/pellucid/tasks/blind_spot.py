@@ -113,12 +113,13 @@ class BlindSpotDenoiser(nn.Module):
 
     def turned(self, y: Tensor) -> Tensor:
         """The mean of the predictions of some of its orientations."""
+        orientations = _ORIENTATIONS[: max(self.passes, 1)]
         total = torch.zeros_like(y, dtype=torch.float32)
-        for quarters, mirrored in _ORIENTATIONS[: max(self.passes, 1)]:
+        for quarters, mirrored in orientations:
             turned = torch.rot90(y, quarters, (-2, -1))
             predicted = self.network(turned.flip(-1) if mirrored else turned)
             total += torch.rot90(predicted.flip(-1) if mirrored else predicted, -quarters, (-2, -1))
-        return total / min(max(self.passes, 1), len(_ORIENTATIONS))
+        return total / len(orientations)
 
     def refined(self, y: Tensor, first: Tensor) -> Tensor:
         """The mean of predictions from a first one in which some pixels are replaced by what they were."""
