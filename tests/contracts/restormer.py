@@ -157,5 +157,5 @@ PUBLIC = {
         "gram_statistics",
         "joint_gram_statistics",
     ],
-    "pellucid.ops.gated_depthwise": ["gated_depthwise"],
+    "pellucid.ops.gated_depthwise": ["activated_depthwise", "gated_depthwise", "times_depthwise"],
 }

@@ -86,9 +86,13 @@ def test_other_sizes_are_padded_with_zeros_and_cropped(layer: torch.nn.Module) -
 def test_a_picture_is_really_cut_into_stripes(layer: torch.nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
     """Which no value can show, as they are the same."""
     rows: list[int] = []
-    module = __import__(type(layer).__module__, fromlist=["project_into"])
-    original = module.project_into
-    monkeypatch.setattr(module, "project_into", lambda out, *rest: (rows.append(out.shape[1]), original(out, *rest)))
+    module = __import__(type(layer).__module__, fromlist=["pixel_product"])
+    width, original = layer.project.in_channels, module.pixel_product
+    monkeypatch.setattr(
+        module,
+        "pixel_product",
+        lambda x, *rest: (x.shape[-1] == width and rows.append(x.shape[1]), original(x, *rest))[1],
+    )
     with torch.no_grad(), many_stripes():
         layer(torch.randn(1, 2, 24, 8))
     assert len(rows) == 3

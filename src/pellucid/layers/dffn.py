@@ -1,13 +1,15 @@
 """Discriminative frequency-domain feed-forward network."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from pellucid.ops.gated_depthwise import gated_depthwise
-from pellucid.ops.patch_spectrum import from_spectrum, to_spectrum
-from pellucid.ops.patches import pad_to_patches, patch_stripes, project_into
+from pellucid.ops.patch_spectrum import from_spectrum, spread_weight, to_spectrum
+from pellucid.ops.patches import pad_to_patches, patch_stripes
+from pellucid.ops.pixel_product import pixel_product
 from pellucid.ops.precision import without_autocast
 from pellucid.ops.row_stripes import worth_striping
 from pellucid.ops.spectral_weight import weighted_spectrum
@@ -40,14 +42,21 @@ class DFFN(nn.Module):
     def forward(self, y: Tensor) -> Tensor:
         H, W = y.shape[-2:]
         y_BHWC = pad_to_patches(y.permute(0, 2, 3, 1).contiguous())
+        halves = self._halves()
         if not worth_striping(y, *self.parameters()):
-            return self.project(self._gated(self._weighted(y_BHWC)).permute(0, 3, 1, 2))[..., :H, :W]
+            return self.project(self._gated(_weighted(y_BHWC, halves)).permute(0, 3, 1, 2))[..., :H, :W]
         out = torch.empty_like(y_BHWC)
         for b in range(y.shape[0]):
-            self._in_stripes(y_BHWC[b : b + 1], out[b : b + 1])
+            self._in_stripes(y_BHWC[b : b + 1], halves, out[b : b + 1])
         return out.permute(0, 3, 1, 2)[..., :H, :W]
 
-    def _in_stripes(self, y: Tensor, out: Tensor) -> None:
+    def _halves(self) -> list["_Half"]:
+        """Split what comes before the gate by output channel, and spread the weights over the numbers of a patch."""
+        bias = (None, None) if self.expand.bias is None else self.expand.bias.chunk(2)
+        projection, spread = self.expand.weight.flatten(1).chunk(2), map(spread_weight, self.spectral_weight.chunk(2))
+        return [_Half(*half) for half in zip(spread, projection, bias, strict=True)]
+
+    def _in_stripes(self, y: Tensor, halves: Sequence["_Half"], out: Tensor) -> None:
         """Go through stripes of patches; the last two rows of each stay above the next, for its convolution."""
         _, H, W, _ = y.shape
         m = self.project.in_channels
@@ -57,22 +66,29 @@ class DFFN(nn.Module):
             above, height = min(rows.start, 2), rows.stop - rows.start
             for buffer in buffers:
                 buffer[:, :2] = buffer[:, -2:]
-            self._weighted(y[:, rows], [buffer[:, 2 : 2 + height] for buffer in buffers])
+            _weighted(y[:, rows], halves, [buffer[:, 2 : 2 + height] for buffer in buffers])
             gated = self._gated([buffer[:, 2 - above : 2 + height] for buffer in buffers])
             first, done, ready = rows.start - above, max(rows.start - 1, 0), rows.stop - (rows.stop < H)
             gated = gated[:, done - first : ready - first]
-            project_into(out[:, done:ready], gated, self.project.weight.flatten(1), self.project.bias)
-
-    def _weighted(self, y: Tensor, out: Sequence[Tensor | None] = (None, None)) -> list[Tensor]:
-        """Return both halves of F⁻¹(W̄ ⊙ F(1×1(y))), each contiguous in memory."""
-        _, H, W, _ = y.shape
-        bias = (None, None) if self.expand.bias is None else self.expand.bias.chunk(2)
-        halves = zip(self.spectral_weight.chunk(2), self.expand.weight.flatten(1).chunk(2), bias, strict=True)
-        with without_autocast(y.device):
-            spectrum = to_spectrum(y)
-            weighted = (weighted_spectrum(spectrum, *half) for half in halves)
-            return [from_spectrum(t, H, W, target).to(y.dtype) for t, target in zip(weighted, out, strict=True)]
+            out[:, done:ready] = pixel_product(gated, self.project.weight.flatten(1), self.project.bias)
 
     def _gated(self, halves: Sequence[Tensor]) -> Tensor:
         bias = (None, None) if self.depthwise.bias is None else self.depthwise.bias.chunk(2)
         return gated_depthwise(halves[0], halves[1], *self.depthwise.weight.chunk(2), *bias)
+
+
+class _Half(NamedTuple):
+    """What turns the spectrum of y into that of one half of the hidden channels; see `weighted_spectrum`."""
+
+    weight: tuple[Tensor, Tensor]
+    projection: Tensor
+    bias: Tensor | None
+
+
+def _weighted(y: Tensor, halves: Sequence[_Half], out: Sequence[Tensor | None] = (None, None)) -> list[Tensor]:
+    """Return both halves of F⁻¹(W̄ ⊙ F(1×1(y))), each contiguous in memory."""
+    _, H, W, _ = y.shape
+    with without_autocast(y.device):
+        spectrum = to_spectrum(y)
+        weighted = (weighted_spectrum(spectrum, *half) for half in halves)
+        return [from_spectrum(t, H, W, target).to(y.dtype) for t, target in zip(weighted, out, strict=True)]

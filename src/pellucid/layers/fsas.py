@@ -5,7 +5,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pellucid.layers.norm import ChannelLayerNorm
-from pellucid.ops.patches import multiplied, pad_to_patches, patch_stripes, project_into
+from pellucid.ops.patches import multiplied, pad_to_patches, patch_stripes
+from pellucid.ops.pixel_product import pixel_product
 from pellucid.ops.row_stripes import RowStripe, whole_picture, worth_striping
 from pellucid.ops.spectral_product import spectral_product
 
@@ -49,7 +50,7 @@ class FSAS(nn.Module):
         _, H, W, C = y.shape
         for stripe in patch_stripes(H, 3 * C * W, reach=1):
             attended = self._attended(y, stripe)
-            project_into(out[:, stripe.rows], attended, self.project.weight.flatten(1), self.project.bias)
+            out[:, stripe.rows] = pixel_product(attended, self.project.weight.flatten(1), self.project.bias)
 
     def _attended(self, y: Tensor, stripe: RowStripe) -> Tensor:
         """Compute v ⊙ LN(F⁻¹(F(q) ⊙ F(k))), (B, h, W, 2C), for a stripe of whole patches."""
@@ -64,7 +65,5 @@ class FSAS(nn.Module):
             (layer.weight.chunk(3)[third], None if layer.bias is None else layer.bias.chunk(3)[third])
             for layer in (self.qkv, self.depthwise)
         )
-        pixels = y[:, stripe.read]
-        t = F.linear(pixels.flatten(0, 2), expand[0].flatten(1), expand[1])  # as one product, not one for each row
-        t = t.view(*pixels.shape[:3], -1).permute(0, 3, 1, 2)
+        t = pixel_product(y[:, stripe.read], expand[0].flatten(1), expand[1]).permute(0, 3, 1, 2)
         return F.conv2d(t, *depthwise, padding=1, groups=t.shape[1]).permute(0, 2, 3, 1)[:, stripe.wanted]

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pellucid.ops.gated_depthwise import gated_depthwise
-from pellucid.ops.pixel_product import pixel_product, why_not
-from pellucid.ops.row_stripes import RowStripe, row_stripes, worth_striping
+from pellucid.ops.gated_depthwise import activated_depthwise, gated_depthwise, times_depthwise
+from pellucid.ops.pixel_product import pixel_product
+from pellucid.ops.row_stripes import row_stripes, worth_striping
 
 _VECTOR = 16  # float32 values in the widest register that processors have
-_MANY_PIXELS = 2**13  # of which the arithmetic outweighs a copy of the weights
+_MANY_PIXELS = 2**10  # of which the arithmetic outweighs a copy of the weights
 
 
 class GDFN(nn.Module):
@@ -36,16 +36,15 @@ class GDFN(nn.Module):
         self.project = nn.Conv2d(hidden, channels, 1, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._in_stripes(x, None) if self._records_nothing(x, self) else self._gate(x)
-
-    def residual(self, x: Tensor, norm: nn.Module) -> Tensor:
-        """Compute x + GDFN(norm(x)), normalised and added stripe by stripe; the norm must work on each pixel alone."""
-        return self._in_stripes(x, norm) if self._records_nothing(x, self, norm) else self._gate(norm(x)).add_(x)
-
-    def _records_nothing(self, x: Tensor, *modules: nn.Module) -> bool:
-        """Whether rows of the result may be written into memory that is there already."""
-        parameters = (parameter for module in modules for parameter in module.parameters())
-        return worth_striping(x, *parameters) and why_not(x, self.expand.weight) is None
+        if not worth_striping(x, *self.parameters()):
+            return self._gate(x)
+        B, _, H, W = x.shape
+        kernel = GDFNKernel.of(self, pixels=B * H * W)
+        out = torch.empty_like(x, memory_format=torch.channels_last)
+        for stripe in row_stripes(H, B * W * kernel.width, reach=1):
+            gated = kernel.gated(x[:, :, stripe.read])[:, stripe.wanted]
+            out[:, :, stripe.rows] = kernel.projected(gated)
+        return out
 
     def _gate(self, x: Tensor) -> Tensor:
         (w1, w2), (b1, b2) = _halves(self.expand)
@@ -53,21 +52,9 @@ class GDFN(nn.Module):
         (w1, w2), (b1, b2) = _halves(self.depthwise)
         return self.project(gated_depthwise(t1, t2, w1, w2, b1, b2).permute(0, 3, 1, 2))
 
-    def _in_stripes(self, x: Tensor, norm: nn.Module | None) -> Tensor:
-        B, _, H, W = x.shape
-        weights = _StripeWeights.of(self, pixels=B * H * W)
-        out = torch.empty_like(x, memory_format=torch.channels_last)
-        per_row = W * weights.project.shape[1]
-        together = B if len(list(row_stripes(H, B * per_row, reach=1))) == 1 else 1  # a batch's rows do not adjoin
-        for first in range(0, B, together):
-            pictures = slice(first, first + together)
-            for stripe in row_stripes(H, together * per_row, reach=1):
-                weights.gate(x[pictures], norm, stripe, out[pictures])
-        return out
 
-
-class _StripeWeights(NamedTuple):
-    """Weights of a layer by halves: t₁'s and t₂'s.
+class GDFNKernel(NamedTuple):
+    """Weights of a layer by halves, t₁'s and t₂'s, for going through a picture in stripes; no gradient then.
 
     Hidden channels that are zero throughout change nothing, GELU(0) · 0 = 0, so their number may be rounded up to whole
     registers: rows of pixels are then aligned, which the products and convolutions repay.
@@ -81,7 +68,7 @@ class _StripeWeights(NamedTuple):
     project_bias: Tensor | None
 
     @classmethod
-    def of(cls, layer: GDFN, *, pixels: int) -> "_StripeWeights":
+    def of(cls, layer: GDFN, *, pixels: int) -> "GDFNKernel":
         hidden = layer.project.in_channels
         extra = -hidden % _VECTOR if pixels >= _MANY_PIXELS else 0
 
@@ -100,15 +87,22 @@ class _StripeWeights(NamedTuple):
             layer.project.bias,
         )
 
-    def gate(self, x: Tensor, norm: nn.Module | None, stripe: RowStripe, out: Tensor) -> None:
-        """Compute some rows of GDFN(x), or of x + GDFN(norm(x)) if there is a norm."""
-        read, rows = x[:, :, stripe.read], out[:, :, stripe.rows]
-        y = (read if norm is None else norm(read)).permute(0, 2, 3, 1)
-        t1, t2 = (pixel_product(y, w, b) for w, b in zip(self.expand, self.expand_bias, strict=True))
-        gated = gated_depthwise(t1, t2, *self.depthwise, *self.depthwise_bias)[:, stripe.wanted]
-        pixel_product(gated, self.project, self.project_bias, out=rows.permute(0, 2, 3, 1))
-        if norm is not None:
-            rows.add_(read[:, :, stripe.wanted])
+    @property
+    def width(self) -> int:
+        """Channels of the widest intermediate."""
+        return self.project.shape[1]
+
+    def gated(self, y: Tensor) -> Tensor:
+        """Compute GELU(t₁) ⊙ t₂, (B, H, W, width), of y, (B, C, H, W)."""
+        y = y.permute(0, 2, 3, 1)
+        (w1, w2), (b1, b2) = self.expand, self.expand_bias
+        (d1, d2), (e1, e2) = self.depthwise, self.depthwise_bias
+        gate = activated_depthwise(pixel_product(y, w1, b1), d1, e1)
+        return times_depthwise(gate, pixel_product(y, w2, b2), d2, e2)
+
+    def projected(self, gated: Tensor) -> Tensor:
+        """Project to (B, C, H, W)."""
+        return pixel_product(gated, self.project, self.project_bias).permute(0, 3, 1, 2)
 
 
 def _halves(convolution: nn.Conv2d) -> tuple[tuple[Tensor, ...], tuple[Tensor | None, ...]]:

@@ -2,10 +2,11 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from pellucid.layers.global_filter import GlobalFilter
 from pellucid.layers.norm import ChannelLayerNorm
+from pellucid.ops.activated_linear import activated_linear
+from pellucid.ops.pixel_product import pixel_product
 from pellucid.ops.row_stripes import map_rows, worth_striping
 
 
@@ -48,5 +49,6 @@ class GFBlock(nn.Module):
     def _mix_channels(self, y: Tensor) -> Tensor:
         """γ ⊙ MLP(LN(y))."""
         t_BHWC = self.norm2(y).permute(0, 2, 3, 1)
-        t_BHWC = self.project(F.gelu(self.expand(t_BHWC)))
+        t_BHWC = activated_linear(t_BHWC, self.expand.weight, self.expand.bias, "gelu")
+        t_BHWC = pixel_product(t_BHWC, self.project.weight, self.project.bias)
         return (t_BHWC if self.gamma is None else t_BHWC * self.gamma).permute(0, 3, 1, 2)

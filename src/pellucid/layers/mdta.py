@@ -1,10 +1,13 @@
 """Multi-Dconv head transposed attention."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pellucid.ops.channel_attention import GramStatistics, apply_matrix, folded_matrix, joint_gram_statistics
+from pellucid.ops.pixel_product import pixel_product
 from pellucid.ops.row_stripes import RowStripe, row_stripes, worth_striping
 
 
@@ -36,41 +39,56 @@ class MDTA(nn.Module):
         self.project = nn.Conv2d(channels, channels, 1, bias=bias)
 
     def forward(self, y: Tensor) -> Tensor:
-        return self._attend(y, None)
+        if not worth_striping(y, *self.parameters()):
+            qk, v = (self._mixed(y, part) for part in (self._queries_and_keys, self._values))
+            return self._attended(v, self._folded(self._statistics(qk)))
+        matrix = self.matrix(y)
+        out = torch.empty_like(y, memory_format=torch.channels_last)
+        for stripe in self._stripes(y):
+            out[:, :, stripe.rows] = self.attend(y[:, :, stripe.read], matrix)[:, :, stripe.wanted]
+        return out
 
-    def residual(self, x: Tensor, norm: nn.Module) -> Tensor:
-        """Compute x + MDTA(norm(x)), normalised stripe by stripe; the norm must work on each pixel alone."""
-        return self._attend(x, norm).add_(x)
+    def matrix(self, x: Tensor, norm: nn.Module | None = None) -> Tensor:
+        """Return P · softmax(τ · q̂ᵀk̂), (B, C, C), of norm(x), in stripes that hold no gradient.
 
-    def _attend(self, y: Tensor, norm: nn.Module | None) -> Tensor:
-        statistics, values = self._survey(y, norm)
-        matrix = folded_matrix(statistics, self.temperature, self.project.weight.flatten(1))
-        return apply_matrix(matrix, values, self.project.bias).permute(0, 3, 1, 2)
+        The norm must work on each pixel alone.
+        """
+        parts: list[GramStatistics] = []
+        for stripe in self._stripes(x):
+            y = x[:, :, stripe.read]
+            qk = self._mixed(y if norm is None else norm(y), self._queries_and_keys)
+            parts.append(self._statistics(qk[:, stripe.wanted]))
+        return self._folded(GramStatistics.total(parts))
 
-    def _survey(self, y: Tensor, norm: nn.Module | None) -> tuple[GramStatistics, Tensor]:
-        """Sum over queries and keys, and collect values, (B, H, W, C), in stripes where that is possible."""
+    def attend(self, y: Tensor, matrix: Tensor) -> Tensor:
+        """Multiply the values of some rows of a picture by its matrix; the first and the last lack a neighbour."""
+        return self._attended(self._mixed(y, self._values), matrix)
+
+    def _attended(self, v: Tensor, matrix: Tensor) -> Tensor:
+        return apply_matrix(matrix, v, self.project.bias).permute(0, 3, 1, 2)
+
+    def _folded(self, statistics: GramStatistics) -> Tensor:
+        return folded_matrix(statistics, self.temperature, self.project.weight.flatten(1))
+
+    def _stripes(self, y: Tensor) -> Iterator[RowStripe]:
         B, C, H, W = y.shape
-        stripes = list(row_stripes(H, B * W * C, reach=1)) if worth_striping(y, *self.parameters()) else []
-        if len(stripes) <= 2:  # two would spare little; values then take the memory that queries and keys have left
-            y = y if norm is None else norm(y)
-            return self._statistics(self._mixed(y, slice(0, 2 * C))), self._mixed(y, slice(2 * C, 3 * C))
-        values = y.new_empty(B, H, W, C)
-        parts = [self._survey_stripe(y, norm, stripe, values[:, stripe.rows]) for stripe in stripes]
-        return GramStatistics.total(parts), values
-
-    def _survey_stripe(self, y: Tensor, norm: nn.Module | None, stripe: RowStripe, values: Tensor) -> GramStatistics:
-        y = y[:, :, stripe.read]
-        qkv = self._mixed(y if norm is None else norm(y), slice(0, 3 * y.shape[1]))[:, stripe.wanted]
-        values.copy_(qkv[..., 2 * y.shape[1] :])
-        return self._statistics(qkv[..., : 2 * y.shape[1]])
+        return row_stripes(H, B * W * 2 * C, reach=1)
 
     def _statistics(self, qk: Tensor) -> GramStatistics:
         return joint_gram_statistics(qk, self.temperature.numel(), overwrite=not qk.requires_grad)
+
+    @property
+    def _queries_and_keys(self) -> slice:
+        return slice(0, 2 * self.project.in_channels)
+
+    @property
+    def _values(self) -> slice:
+        return slice(2 * self.project.in_channels, 3 * self.project.in_channels)
 
     def _mixed(self, y: Tensor, rows: slice) -> Tensor:
         """Compute some of the channels of dw3×3(1×1(y)), as (B, H, W, channels)."""
         qkv_bias = None if self.qkv.bias is None else self.qkv.bias[rows]
         depthwise_bias = None if self.depthwise.bias is None else self.depthwise.bias[rows]
-        t = F.conv2d(y, self.qkv.weight[rows], qkv_bias)
+        t = pixel_product(y.permute(0, 2, 3, 1), self.qkv.weight[rows].flatten(1), qkv_bias).permute(0, 3, 1, 2)
         t = F.conv2d(t, self.depthwise.weight[rows], depthwise_bias, padding=1, groups=t.shape[1])
         return t.permute(0, 2, 3, 1)

@@ -3,11 +3,11 @@
 import math
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from pellucid.layers.anchored_stripe_attention import AnchoredStripeHeads, PerAxis, StripeLayout, pooled
 from pellucid.layers.tile_padding import pad_to_tiles
 from pellucid.layers.window_attention import WindowHeads
+from pellucid.ops.pixel_product import pixel_product
 from pellucid.ops.precision import linear_in_float32
 
 
@@ -78,4 +78,4 @@ class MixedAttention(nn.Module):
     def join(self, near: Tensor, far: Tensor) -> Tensor:
         """Project the branches, (B, H, W, C); of each pixel, so that a picture may be joined part by part."""
         weight_near, weight_far = self.project.weight.chunk(2, dim=1)
-        return F.linear(near, weight_near, self.project.bias) + F.linear(far, weight_far)
+        return pixel_product(near, weight_near, self.project.bias) + pixel_product(far, weight_far)

@@ -15,6 +15,8 @@ from torch.nn import functional as F
 
 from pellucid.layers import ChannelAttentionBlock, ChannelLayerNorm, MixedAttention
 from pellucid.layers.tile_padding import pad_to_tiles
+from pellucid.ops.activated_linear import activated_linear
+from pellucid.ops.pixel_product import pixel_product
 from pellucid.ops.row_stripes import row_stripes, worth_striping
 
 # Bounds that no sensible network reaches, so that a file that lies about its size is refused before it is built.
@@ -159,7 +161,8 @@ class FeedForward(nn.Module):
         self.contract = nn.Linear(hidden, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.contract(F.gelu(self.expand(x.permute(0, 2, 3, 1)))).permute(0, 3, 1, 2)
+        t = activated_linear(x.permute(0, 2, 3, 1), self.expand.weight, self.expand.bias, "gelu")
+        return pixel_product(t, self.contract.weight, self.contract.bias).permute(0, 3, 1, 2)
 
 
 class GRLLayer(nn.Module):

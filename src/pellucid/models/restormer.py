@@ -21,7 +21,9 @@ from pellucid.layers import (
     PixelShuffleUpsample,
     PixelUnshuffleDownsample,
 )
+from pellucid.layers.gdfn import GDFNKernel
 from pellucid.layers.padding import pad_to_multiple
+from pellucid.ops.row_stripes import row_stripes, worth_striping
 
 # Bounds that no sensible network reaches, so that a file that lies about its size is refused before it is built.
 _LARGEST_SIZE, _MOST_BLOCKS = 2**14, 512
@@ -108,8 +110,24 @@ class RestormerBlock(nn.Module):
         self.feedforward = GDFN(channels, int(channels * config.expansion), config.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.attention.residual(x, self.norm1)
-        return self.feedforward.residual(x, self.norm2)
+        if not worth_striping(x, *self.parameters()):
+            x = x + self.attention(self.norm1(x))
+            return x + self.feedforward(self.norm2(x))
+        return self._in_stripes(x)
+
+    def _in_stripes(self, x: Tensor) -> Tensor:
+        """Sum over the picture once; all that follows is local, and goes from x to the result stripe by stripe."""
+        B, _, H, W = x.shape
+        matrix = self.attention.matrix(x, self.norm1)
+        kernel = GDFNKernel.of(self.feedforward, pixels=B * H * W)
+        out = torch.empty_like(x, memory_format=torch.channels_last)
+        outer, inner = (row_stripes(H, B * W * kernel.width, reach=reach) for reach in (2, 1))
+        for longer, stripe in zip(outer, inner, strict=True):
+            rows = x[:, :, longer.read]
+            attended = self.attention.attend(self.norm1(rows), matrix).add_(rows)[:, :, stripe.within(longer)]
+            gated = kernel.gated(self.norm2(attended))[:, stripe.wanted]
+            torch.add(kernel.projected(gated), attended[:, :, stripe.wanted], out=out[:, :, stripe.rows])
+        return out
 
 
 class Restormer(nn.Module):

@@ -4,7 +4,8 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+
+from pellucid.ops.pixel_product import pixel_product
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager[object]:
@@ -18,9 +19,8 @@ def linear_in_float32(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Project x, (B, H, W, C), at least in float32, whatever the type of the operands and autocast.
 
     For queries and keys of cosine attention: at a temperature of 100 the rounding of reduced precision would be
-    magnified until it decides who attends to whom. A 1×1 convolution, since that adds the bias on the way.
+    magnified until it decides who attends to whom.
     """
     dtype = torch.promote_types(x.dtype, torch.float32)
-    x_BCHW = x.to(dtype).permute(0, 3, 1, 2)
     with without_autocast(x.device):
-        return F.conv2d(x_BCHW, weight.to(dtype)[:, :, None, None], bias.to(dtype)).permute(0, 2, 3, 1)
+        return pixel_product(x.to(dtype), weight.to(dtype), bias.to(dtype))

@@ -24,12 +24,17 @@ class RowStripe(NamedTuple):
     wanted: slice
     rows: slice
 
+    def within(self, other: "RowStripe") -> slice:
+        """Where the rows that this stripe reads lie among those that another one reads, of a longer reach."""
+        return slice(self.read.start - other.read.start, self.read.stop - other.read.start)
+
 
 def row_stripes(height: int, values_per_row: int, reach: int) -> Iterator[RowStripe]:
-    """Cut `height` rows into stripes whose widest intermediate has `values_per_row` values a row."""
-    step = max(8, _STRIPE_VALUES // max(values_per_row, 1))
-    for start in range(0, height, step):
-        stop = min(start + step, height)
+    """Cut `height` rows into equal stripes whose widest intermediate has `values_per_row` values a row."""
+    most = max(8, _STRIPE_VALUES // max(values_per_row, 1))
+    count = -(-height // most)
+    for number in range(count):
+        start, stop = number * height // count, (number + 1) * height // count
         first, last = max(start - reach, 0), min(stop + reach, height)
         yield RowStripe(slice(first, last), slice(start - first, stop - first), slice(start, stop))
 

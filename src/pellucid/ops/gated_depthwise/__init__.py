@@ -4,7 +4,7 @@ from torch import Tensor
 
 from pellucid.ops.gated_depthwise import fast, reference
 
-__all__ = ["gated_depthwise"]
+__all__ = ["activated_depthwise", "gated_depthwise", "times_depthwise"]
 
 
 def gated_depthwise(
@@ -37,3 +37,13 @@ def gated_depthwise(
         raise ValueError(f"weights must be ({C}, 1, 3, 3), not {tuple(weight1.shape)}, {tuple(weight2.shape)}")
     arguments = (t1, t2, weight1, weight2, bias1, bias2)
     return (reference if fast.why_not(*arguments) else fast).gated_depthwise(*arguments)
+
+
+def activated_depthwise(t: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Compute its first half, GELU(dw3×3(t)), so that t₁ need not be there when t₂ is made; shapes as there."""
+    return (reference if fast.why_not(t, weight, bias) else fast).activated_depthwise(t, weight, bias)
+
+
+def times_depthwise(a: Tensor, t: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Compute its second half, a ⊙ dw3×3(t)."""
+    return (reference if fast.why_not(a, t, weight, bias) else fast).times_depthwise(a, t, weight, bias)

@@ -1,31 +1,43 @@
 """A weight for each frequency of patches, in real numbers, with the projection on the spectrum's side.
 
-The transform D of a patch (see `ops/patch_spectrum.py`) mixes pixels and the projection P mixes channels, so they
+The transform of a patch (see `ops/patch_spectrum.py`) mixes pixels and the projection P mixes channels, so they
 commute, and a constant b has the spectrum 64 b at frequency zero and none elsewhere:
 
-    F⁻¹(W̄ ⊙ F(P y + b)) = D⁻¹ (W̄ ⊙ (P (D y) + 64 b δ))
+    F⁻¹(W̄ ⊙ F(P y + b)) = F⁻¹(W̄ ⊙ (P F(y) + 64 b δ))
 
 Only the C channels of y are transformed forwards, not the several times as many of P y.
 """
 
 from torch import Tensor
 
-from pellucid.ops.patch_spectrum import from_spectrum, spread_weight, to_spectrum
-from pellucid.ops.patches import multiplied
+from pellucid.ops.patch_spectrum import COSINES, SINES, from_spectrum, spread_weight, to_spectrum
+from pellucid.ops.patches import PATCH, pad_to_patches
+from pellucid.ops.pixel_product import pixel_product
 from pellucid.ops.precision import without_autocast
 
 
 def spectral_weight(y: Tensor, weight: Tensor, projection: Tensor, bias: Tensor | None) -> Tensor:
     """Same values and gradients as the reference, at least in float32."""
+    _, H, W, _ = y.shape
+    padded = pad_to_patches(y)
     with without_autocast(y.device):
-        weighted = weighted_spectrum(to_spectrum(y), weight, projection, bias)
-        return from_spectrum(weighted, y.shape[1], y.shape[2]).to(y.dtype)
+        weighted = weighted_spectrum(to_spectrum(padded), spread_weight(weight), projection, bias)
+        return from_spectrum(weighted, padded.shape[1], padded.shape[2])[:, :H, :W].to(y.dtype)
 
 
-def weighted_spectrum(spectrum: Tensor, weight: Tensor, projection: Tensor, bias: Tensor | None) -> Tensor:
-    """Return W̄ ⊙ F(P y + bias) from the spectrum of y, (N, 64, C), of which several projections may be wanted."""
-    W = spread_weight(weight.to(spectrum.dtype))
-    t = spectrum @ projection.to(spectrum.dtype).T
+def weighted_spectrum(
+    spectrum: Tensor, weight: tuple[Tensor, Tensor], projection: Tensor, bias: Tensor | None
+) -> Tensor:
+    """Return W̄ ⊙ F(P y + bias) from the spectrum of y, of which several projections may be wanted, and the spread W."""
+    R, _, K, _, C = spectrum.shape
+    direct, crossed = (table.unsqueeze(1).to(spectrum.dtype) for table in weight)  # rows 1 columns C_out
+    t = pixel_product(spectrum.view(1, R * PATCH, K * PATCH, C), projection.to(spectrum.dtype))
+    t = t.reshape(R, PATCH, K, PATCH, -1)
     if bias is not None:
-        t[:, 0] += t.shape[1] * bias
-    return multiplied(t, W)
+        t[:, 0, :, 0] += PATCH**2 * bias
+    out = t * direct
+    for rows, other_rows in ((COSINES, SINES), (SINES, COSINES)):
+        for columns, other_columns in ((COSINES, SINES), (SINES, COSINES)):
+            factor = crossed[rows.start - 2 : rows.stop - 2, :, columns.start - 2 : columns.stop - 2]
+            out[:, rows, :, columns].addcmul_(t[:, other_rows, :, other_columns], factor)
+    return out

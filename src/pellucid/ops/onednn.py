@@ -1,0 +1,56 @@
+"""oneDNN's convolutions with what follows them fused in: the operators that torch.compile emits on a processor.
+
+oneDNN applies an operation to every value of a convolution before storing it, so that an activation costs no pass over
+memory. It is asked directly, since torch gives 1×1 convolutions on one thread, and all products of matrices,
+to a library that leaves the widest registers of some processors unused and takes twice as long there. No gradients.
+"""
+
+import torch
+from torch import Tensor
+
+
+def why_not(*tensors: Tensor | None) -> str | None:
+    """Return why the fused operators cannot run on these arguments, or None if they can."""
+    given = [t for t in tensors if t is not None]
+    if torch.compiler.is_compiling():
+        return "a graph is being recorded, and the compiler fuses by itself"
+    if torch.is_grad_enabled() and any(t.requires_grad for t in given):
+        return "a gradient is being recorded"
+    if any(t.device.type != "cpu" or t.dtype != torch.float32 for t in given):
+        return "only float32 on a CPU is fused"
+    if torch.is_autocast_enabled("cpu"):
+        return "another precision is asked for"
+    if any(t.numel() == 0 for t in given):
+        return "there is nothing to compute"
+    if not torch.backends.mkldnn.is_available():
+        return "this build of torch has no oneDNN"
+    return None
+
+
+def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str = "none") -> Tensor:
+    """Convolve x, (B, C, H, W), by (C_out, C / groups, r, r) with zero padding, and activate.
+
+    Args:
+        x: best with its channels together in memory; the result has them so.
+        weight: its second extent determines the groups; r is odd.
+        bias: (C_out,) or None.
+        activation: "none", "gelu" (the exact one), "silu" or "tanh".
+    """
+    name, algorithm = _ACTIVATIONS[activation]
+    return torch.ops.mkldnn._convolution_pointwise(x, weight, bias, *_geometry(x, weight), name, [], algorithm)
+
+
+def convolution_times(x: Tensor, weight: Tensor, bias: Tensor | None, factor: Tensor) -> Tensor:
+    """Convolve as `convolution` does, and multiply by `factor`, of the result's shape."""
+    convolve = torch.ops.mkldnn._convolution_pointwise.binary
+    return convolve(x, factor, weight, bias, *_geometry(x, weight), "mul", None, None, [], None)
+
+
+# Names and algorithms; the algorithm "none" of GELU is the exact one, without approximation.
+_ACTIVATIONS = {"none": ("none", ""), "gelu": ("gelu", "none"), "silu": ("swish", ""), "tanh": ("tanh", "")}
+
+
+def _geometry(x: Tensor, weight: Tensor) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int], int]:
+    """Return padding, stride, dilation and groups."""
+    reach = weight.shape[-1] // 2
+    return (reach, reach), (1, 1), (1, 1), x.shape[1] // weight.shape[1]
