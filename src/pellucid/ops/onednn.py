@@ -46,6 +46,15 @@ def convolution_times(x: Tensor, weight: Tensor, bias: Tensor | None, factor: Te
     return convolve(x, factor, weight, bias, *_geometry(x, weight), "mul", None, None, [], None)
 
 
+def packed(weight: Tensor, shape: tuple[int, int, int, int]) -> Tensor:
+    """Arrange a weight as `convolution` wants it for an input of this shape, once for many calls."""
+    groups = shape[1] // weight.shape[1]
+    reach = weight.shape[-1] // 2
+    return torch.ops.mkldnn._reorder_convolution_weight(
+        weight, (reach, reach), (1, 1), (1, 1), groups, list(shape)
+    )
+
+
 # Names and algorithms; the algorithm "none" of GELU is the exact one, without approximation.
 _ACTIVATIONS = {"none": ("none", ""), "gelu": ("gelu", "none"), "silu": ("swish", ""), "tanh": ("tanh", "")}
 

@@ -14,11 +14,13 @@ on its way out.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from pellucid.ops import onednn
 
 _TILE, _WINDOW = 4, 6  # sides of what is computed together, and of what that depends on
 _FEWEST_CHANNELS = 64  # with fewer, cutting into tiles and joining them costs more than the products saved
@@ -86,29 +88,43 @@ def _filtered(x: Tensor, weight: Tensor, bias: Tensor | None) -> Iterator[tuple[
     B, H, W, C = x.shape
     D, columns = weight.shape[0], W // _TILE
     of_filter, of_signal, of_product = (matrix.to(x.dtype) for matrix in (_OF_FILTER, _OF_SIGNAL, _OF_PRODUCT))
-    of_tile = torch.kron(of_product, of_product)
-    filters = torch.kron(of_filter, of_filter) @ weight.permute(2, 3, 1, 0).reshape(9, -1)
-    filters = filters.view(_WINDOW**2, C, D)
+    filters = torch.kron(of_filter, of_filter) @ weight.permute(2, 3, 0, 1).reshape(9, -1)
+    multiply = _multiplication(filters.view(_WINDOW**2, D, C), B * columns)
 
     strip = x.new_zeros(B, _WINDOW, W + 2, C)  # rows transformed, between columns of zeros
     inside = strip.flatten(2)[:, :, C:-C]
-    windows = strip.unfold(2, _WINDOW, _TILE).permute(1, 4, 0, 2, 3)  # i j B columns C
+    windows = strip.unfold(2, _WINDOW, _TILE).permute(0, 2, 1, 4, 3)  # B columns i j C
     gathered = x.new_empty(windows.shape)
-    signal = x.new_empty(_WINDOW**2, B * columns, C)
-    product = x.new_empty(_WINDOW**2, B * columns, D)
-    values = x.new_empty(_TILE, _TILE, B, columns, D)
+    signal = x.new_empty(windows.shape)
+    half = x.new_empty(B * columns, _TILE, _WINDOW * D)
+    values = x.new_empty(B, columns, _TILE, _TILE, D)
     # Views, made once: with many short steps, making them is work that shows.
-    for_pictures, for_rows = of_signal.expand(B, -1, -1), of_signal.expand(_WINDOW, -1, -1)
-    gathered_rows, signal_rows = gathered.flatten(2), signal.view(_WINDOW, _WINDOW, -1)
-    products, sums, tiles = product.flatten(1), values.view(_TILE**2, -1), values.permute(2, 0, 3, 1, 4)
+    for_pictures, for_rows = of_signal.expand(B, -1, -1), of_signal.expand(B * columns * _WINDOW, -1, -1)
+    gathered_rows, signal_rows = gathered.view(-1, _WINDOW, C), signal.view(-1, _WINDOW, C)
+    by_rows, by_columns = of_product.expand(B * columns, -1, -1), of_product.expand(B * columns * _TILE, -1, -1)
+    half_rows, value_rows, tiles = half.view(-1, _WINDOW, D), values.view(-1, _TILE, D), values.transpose(1, 2)
     for start in range(0, H, _TILE):
         first, last, stop = max(start - 1, 0), min(start - 1 + _WINDOW, H), min(start + _TILE, H)
         seen = for_pictures[:, :, first - start + 1 : last - start + 1]
         torch.bmm(seen, x[:, first:last].flatten(2), out=inside)
         gathered.copy_(windows)
         torch.bmm(for_rows, gathered_rows, out=signal_rows)
-        torch.bmm(signal, filters, out=product)
-        torch.mm(of_tile, products, out=sums)
+        torch.bmm(by_rows, multiply(signal.view(-1, _WINDOW**2, C)).view(-1, _WINDOW, _WINDOW * D), out=half)
+        torch.bmm(by_columns, half_rows, out=value_rows)
         if bias is not None:
             values.add_(bias)
         yield slice(start, stop), tiles[:, : stop - start]
+
+
+def _multiplication(filters: Tensor, tiles: int) -> Callable[[Tensor], Tensor]:
+    """Return what multiplies each of 36 numbers of so many tiles, (tiles, 36, C), by a filter's, (36, D, C)."""
+    numbers, D, C = filters.shape
+    if onednn.why_not(filters):
+        return lambda signal: torch.bmm(signal.transpose(0, 1), filters.mT).transpose(0, 1).contiguous()
+    kernel = onednn.packed(filters.view(-1, C, 1, 1), (1, numbers * C, 1, tiles))
+
+    def multiply(signal: Tensor) -> Tensor:
+        as_picture = signal.view(1, 1, tiles, numbers * C).permute(0, 3, 1, 2)
+        return onednn.convolution(as_picture, kernel, None).permute(0, 2, 3, 1).view(tiles, numbers, D)
+
+    return multiply
