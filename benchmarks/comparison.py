@@ -2,6 +2,7 @@
 
 import functools
 import json
+import platform
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -72,6 +73,14 @@ def compare(paper: str, kind: str, case: Case, rounds: int) -> dict[str, float]:
     }
 
 
+def processor() -> str:
+    """Return the name of the processor, on which ratios depend: libraries use some better than others."""
+    information = Path("/proc/cpuinfo")
+    lines = information.read_text(encoding="utf-8").splitlines() if information.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
 def plot(results: dict[str, Any], path: Path) -> None:
     """Draw time and extra peak memory as shares of the plain equations'."""
     import matplotlib as mpl  # not needed by the package itself
@@ -114,7 +123,7 @@ def main(kind: str, rounds: int, names: Sequence[str]) -> int:
                 flush=True,
             )
     if not names:
-        content = {"threads": torch.get_num_threads(), "torch": torch.__version__, **results}
+        content = {"threads": torch.get_num_threads(), "processor": processor(), "torch": torch.__version__, **results}
         (RESULTS / f"{kind.lower()}.json").write_text(json.dumps(content, indent=1) + "\n")
         plot(results, RESULTS / f"{kind.lower()}.png")
     return 0

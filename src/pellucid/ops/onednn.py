@@ -1,8 +1,8 @@
 """oneDNN's convolutions with what follows them fused in: the operators that torch.compile emits on a processor.
 
 oneDNN applies an operation to every value of a convolution before storing it, so that an activation costs no pass over
-memory. It is asked directly, since torch gives 1×1 convolutions on one thread, and all products of matrices,
-to a library that leaves the widest registers of some processors unused and takes twice as long there. No gradients.
+memory. It is asked directly, since torch gives 1×1 convolutions on one thread, and all products of matrices, to a
+library that leaves the widest registers of some processors unused. These operators record no gradient.
 """
 
 import torch
@@ -37,29 +37,25 @@ def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str 
         activation: "none", "gelu" (the exact one), "silu" or "tanh".
     """
     name, algorithm = _ACTIVATIONS[activation]
-    return torch.ops.mkldnn._convolution_pointwise(x, weight, bias, *_geometry(x, weight), name, [], algorithm)
+    return torch.ops.mkldnn._convolution_pointwise(x, weight, bias, *_geometry(x.shape[1], weight), name, [], algorithm)
 
 
 def convolution_times(x: Tensor, weight: Tensor, bias: Tensor | None, factor: Tensor) -> Tensor:
     """Convolve as `convolution` does, and multiply by `factor`, of the result's shape."""
     convolve = torch.ops.mkldnn._convolution_pointwise.binary
-    return convolve(x, factor, weight, bias, *_geometry(x, weight), "mul", None, None, [], None)
+    return convolve(x, factor, weight, bias, *_geometry(x.shape[1], weight), "mul", None, None, [], None)
 
 
 def packed(weight: Tensor, shape: tuple[int, int, int, int]) -> Tensor:
     """Arrange a weight as `convolution` wants it for an input of this shape, once for many calls."""
-    groups = shape[1] // weight.shape[1]
-    reach = weight.shape[-1] // 2
-    return torch.ops.mkldnn._reorder_convolution_weight(
-        weight, (reach, reach), (1, 1), (1, 1), groups, list(shape)
-    )
+    return torch.ops.mkldnn._reorder_convolution_weight(weight, *_geometry(shape[1], weight), list(shape))
 
 
 # Names and algorithms; the algorithm "none" of GELU is the exact one, without approximation.
 _ACTIVATIONS = {"none": ("none", ""), "gelu": ("gelu", "none"), "silu": ("swish", ""), "tanh": ("tanh", "")}
 
 
-def _geometry(x: Tensor, weight: Tensor) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int], int]:
-    """Return padding, stride, dilation and groups."""
+def _geometry(channels: int, weight: Tensor) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int], int]:
+    """Return padding, stride, dilation and groups, for an input of so many channels."""
     reach = weight.shape[-1] // 2
-    return (reach, reach), (1, 1), (1, 1), x.shape[1] // weight.shape[1]
+    return (reach, reach), (1, 1), (1, 1), channels // weight.shape[1]

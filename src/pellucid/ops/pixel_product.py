@@ -2,7 +2,7 @@
 
     conv1×1(x; W, b)_n = W x_n + b     for each pixel n
 
-Convolutions are up to twice as fast as the same product of matrices, see `onednn`.
+On some processors convolutions are faster than the same product of matrices, see `onednn`.
 """
 
 from torch import Tensor

@@ -12,7 +12,7 @@ commute, so that numbers of four parts are multiplied as tensors of complex numb
 import torch
 from torch import Tensor
 
-from pellucid.ops.patch_spectrum import COSINES, REAL, SINES, from_spectrum, to_spectrum
+from pellucid.ops.patch_spectrum import COSINES, SINES, from_spectrum, to_spectrum
 from pellucid.ops.patches import pad_to_patches
 from pellucid.ops.precision import without_autocast
 
@@ -27,15 +27,17 @@ def spectral_product(q: Tensor, k: Tensor) -> Tensor:
 
 
 def _product(Q: Tensor, K: Tensor) -> Tensor:
-    (q_r, q_c, q_s), (k_r, k_c, k_s) = ([X[:, :, :, part] for part in (REAL, COSINES, SINES)] for X in (Q, K))
-    out = torch.empty_like(Q)
-    out[:, :, :, REAL] = _product_of_rows(q_r, k_r)
-    out[:, :, :, COSINES] = _product_of_rows(q_c, k_c).sub_(_product_of_rows(q_s, k_s))
-    out[:, :, :, SINES] = _product_of_rows(q_c, k_s).add_(_product_of_rows(q_s, k_c))
+    out = _product_of_rows(Q, K)
+    out[:, :, :, COSINES] -= out[:, :, :, SINES]
+    exchanged = torch.cat([K[:, :, :, SINES], K[:, :, :, COSINES]], dim=3)
+    crossed = _product_of_rows(Q[:, :, :, COSINES.start :], exchanged)
+    cosines, sines = crossed.chunk(2, dim=3)
+    out[:, :, :, SINES] = cosines + sines
     return out
 
 
 def _product_of_rows(x: Tensor, y: Tensor) -> Tensor:
+    """Multiply number by number along columns, by the rule along rows."""
     product = x * y
     product[:, COSINES] -= product[:, SINES]
     product[:, SINES] = torch.addcmul(x[:, COSINES] * y[:, SINES], x[:, SINES], y[:, COSINES])

@@ -8,8 +8,9 @@
 
        M[i, j] = −100 · [l_i ≠ l_j] = (−100 e_{l_i}) · (1 − e_{l_j}),   exactly 0 where the labels agree
 
-3. β is a window that slides over the table read backwards, β[i, j] = t̄[Q − 1 − i + j] with t̄[u] = table[−1 − u]. It is
-   laid out for a few rows of queries at a time. Keys are taken column by column, so that their rows are its runs.
+3. The order of keys is free. With the last first, j̄ = K − 1 − j, β is a window that slides over the table, β[i, j] =
+   table[i + j̄], laid out for a few rows of queries at a time. Keys are taken column by column, so that their rows are
+   its runs.
 """
 
 import math
@@ -47,12 +48,12 @@ def tile_attention(
     tiles: list[tuple[Tensor, Tensor, Tensor]] = []
     for query_region, key_region in zip(of_queries, of_keys, strict=True):
         queries = _scaled(_tiles(query_region.take(q).to(dtype), query_tile, h), scale)
-        keys = _scaled(_tiles(key_region.take(k).to(dtype), key_tile, h, by_column=True), 1.0)
-        values = _tiles(key_region.take(v).to(dtype), key_tile, h, by_column=True)
+        keys = _scaled(_backwards(key_region.take(k).to(dtype), key_tile, h), 1.0)
+        values = _backwards(key_region.take(v).to(dtype), key_tile, h)
         if query_region.last_row or query_region.last_column:
             ends = _ends(query_region, query_tile, query_shift, dtype, q.device).flatten(0, 1)
             queries = _with_channels(queries, _MASKED * ends)
-            ends = _ends(key_region, key_tile, key_shift, dtype, q.device).transpose(0, 1).flatten(0, 1)
+            ends = _ends(key_region, key_tile, key_shift, dtype, q.device).transpose(0, 1).flatten(0, 1).flip(0)
             keys, values = _with_channels(keys, 1 - ends), F.pad(values, (0, ends.shape[-1]))
         tiles.append((queries, keys, values))
 
@@ -73,13 +74,22 @@ def tile_attention(
     return out
 
 
-def _tiles(x: Tensor, tile: Pair, heads: int, *, by_column: bool = False) -> Tensor:
-    """(B, H, W, C) → (B T, h, N, d), with the positions of a tile row by row or column by column."""
+def _tiles(x: Tensor, tile: Pair, heads: int) -> Tensor:
+    """(B, H, W, C) → (B T, h, N, d), with the positions of a tile row by row."""
+    return _apart(x, tile, heads).permute(0, 1, 3, 5, 2, 4, 6).reshape(-1, heads, math.prod(tile), x.shape[-1] // heads)
+
+
+def _backwards(x: Tensor, tile: Pair, heads: int) -> Tensor:
+    """(B, H, W, C) → (B T, h, N, d), with the positions of a tile column by column, the last first."""
+    by_column = _apart(x, tile, heads).permute(0, 1, 3, 5, 4, 2, 6)
+    return by_column.reshape(-1, heads, math.prod(tile), x.shape[-1] // heads).flip(2)
+
+
+def _apart(x: Tensor, tile: Pair, heads: int) -> Tensor:
+    """(B, H, W, C) → (B, rows of tiles, n₀, columns of tiles, n₁, h, d)."""
     B, H, W, C = x.shape
     n0, n1 = tile
-    cut = x.reshape(B, H // n0, n0, W // n1, n1, heads, C // heads)
-    order = (0, 1, 3, 5, 4, 2, 6) if by_column else (0, 1, 3, 5, 2, 4, 6)
-    return cut.permute(order).reshape(-1, heads, n0 * n1, C // heads)
+    return x.reshape(B, H // n0, n0, W // n1, n1, heads, C // heads)
 
 
 def _cut(tiles: Tensor, region: Region, tile: Pair) -> Tensor:
@@ -111,7 +121,7 @@ def _with_channels(x: Tensor, more: Tensor) -> Tensor:
 
 
 def _bias(table: Tensor, rows: range, key_tile: Pair) -> Tensor:
-    """Lay out β for some rows of the query tile, (h, n₀ n₁, m₁ m₀)."""
-    by_row = table.flip(1, 2).unfold(1, key_tile[0], 1).flip(1)[:, rows.start : rows.stop]  # h n₀ columns m₀
-    slid: Tensor = by_row.contiguous().unfold(2, key_tile[1], 1).transpose(3, 4)  # h n₀ n₁ m₁ m₀, n₁ backwards
-    return slid.flip(2).flatten(3, 4).flatten(1, 2)
+    """Lay out β for some rows of the query tile and the keys backwards, (h, n₀ n₁, m₁ m₀)."""
+    by_row = table.unfold(1, key_tile[0], 1)[:, rows.start : rows.stop].contiguous()  # h n₀ columns m₀
+    slid: Tensor = by_row.unfold(2, key_tile[1], 1).transpose(3, 4)  # h n₀ n₁ m₁ m₀
+    return slid.flatten(3, 4).flatten(1, 2)
