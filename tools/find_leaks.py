@@ -17,6 +17,7 @@ from pellucid.evaluation.leaks import PART, WHOLE, Likeness, Look, look_at, most
 
 RESULTS = Path(__file__).parent.parent / "benchmarks" / "results" / "leaks.json"
 TRAINING = ("train/photos",)
+_CROPS = "real_noise/PolyU_crops/clean"
 MEASURED = (
     "eval/Set5/HR",
     "eval/Set12",
@@ -27,11 +28,21 @@ MEASURED = (
     "eval/RealSRSet",
     "rain/Rain100/target",
     "blur/Levin09_real/gt",
-    "real_noise/PolyU_crops/clean",
+    _CROPS,
 )
 # Pairs that the program takes for copies and a person does not: training picture, measured picture, what is alike.
 JUDGED_DIFFERENT = {
     ("train/photos/wallpapers/summer_1am.jpg", "eval/McMaster/12.png"): "a horizon, and the edge of a door",
+    ("train/photos/bsd400/344010.jpg", f"{_CROPS}/Canon80D_8_8_12800_printer_14.jpg"): "a road, and a printer's cover",
+    ("train/photos/bsd400/179084.jpg", f"{_CROPS}/Sony_4-5_125_1600_toy_10.jpg"): "a hill at dusk, and a grey bar",
+    (
+        "train/photos/bsd400/10081.jpg",
+        f"{_CROPS}/Canon600D_3-5_125_1600_waterhouse_12.jpg",
+    ): "an airfield, and a gap in wood",
+    (
+        "train/photos/wallpapers/summer_1am.jpg",
+        f"{_CROPS}/Canon600D_3-5_125_1600_waterhouse_12.jpg",
+    ): "a horizon, and a gap in wood",
 }
 SHOWN = 3  # of each set, the likest pairs that are written down
 

@@ -6,13 +6,16 @@ with s = d^−½ and each map made when it is needed, in memory of its own,
     P = dw(W_k x) ⊙ dw(W_q x),   S = SiLU∘W₁(P),   T = tanh∘(s W₂)(S),   out = T ⊙ dw(W_v x)
 
 where products overwrite their first factor. Projecting a third at a time leaves each map contiguous, where slices of
-all three would be strided.
+all three would be strided. Large pictures go through in stripes of rows.
 """
 
 from torch import Tensor
 from torch.nn import functional as F
 
 from pellucid.ops.activated_linear import activated_linear
+from pellucid.ops.onednn import why_not
+from pellucid.ops.pixel_product import pixel_product
+from pellucid.ops.row_stripes import row_stripes
 
 
 def attn_conv(
@@ -28,19 +31,30 @@ def attn_conv(
     heads: int,
 ) -> Tensor:
     """Same values as the reference; no gradient, since maps are overwritten."""
+    B, H, W, _ = x.shape
     n, r = w2.shape[0], depthwise.shape[-1]
     scale = (n / heads) ** -0.5
+    w2, b2 = scale * w2, scale * b2
 
-    def mixed(third: int) -> Tensor:
+    def mixed(part: Tensor, third: int) -> Tensor:
         """Compute Q, K or V."""
         rows = slice(third * n, (third + 1) * n)
-        projected = F.conv2d(x.permute(0, 3, 1, 2), qkv[rows, :, None, None], qkv_bias[rows])
+        projected = pixel_product(part, qkv[rows], qkv_bias[rows]).permute(0, 3, 1, 2)
         local = F.conv2d(projected, depthwise[rows], depthwise_bias[rows], padding=r // 2, groups=n)
         return local.permute(0, 2, 3, 1)
 
-    P = mixed(0).mul_(mixed(1))
-    S = activated_linear(P, w1, b1, "silu")
-    del P
-    T = activated_linear(S, scale * w2, scale * b2, "tanh")
-    del S
-    return T.mul_(mixed(2))
+    def attended(part: Tensor) -> Tensor:
+        P = mixed(part, 0).mul_(mixed(part, 1))
+        S = activated_linear(P, w1, b1, "silu")
+        del P
+        T = activated_linear(S, w2, b2, "tanh")
+        del S
+        return T.mul_(mixed(part, 2))
+
+    stripes = [] if why_not(x) else list(row_stripes(H, B * W * n, reach=r // 2))
+    if len(stripes) <= 1:
+        return attended(x)
+    out = x.new_empty(B, H, W, n)
+    for stripe in stripes:
+        out[:, stripe.rows] = attended(x[:, stripe.read])[:, stripe.wanted]
+    return out

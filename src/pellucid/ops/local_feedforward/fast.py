@@ -58,68 +58,62 @@ def local_feedforward(
     x: Tensor, y: Tensor, weight1: Tensor, weight2: Tensor, bias1: Tensor | None, bias2: Tensor | None
 ) -> Tensor:
     """Same values as the reference; no gradient."""
-    _, H, W, _ = y.shape
-    bottom, right = -H % _TILE, -W % _TILE
-    if bottom or right:
-        x, y = F.pad(x, (0, 0, 0, right, 0, bottom)), F.pad(y, (0, 0, 0, right, 0, bottom))
+    W = y.shape[2]
+    right = -W % _TILE
+    if right:
+        x, y = F.pad(x, (0, 0, 0, right)), F.pad(y, (0, 0, 0, right))
     hidden = y.new_empty(*y.shape[:3], weight1.shape[0])
     to = _in_tiles(hidden)
     for rows, values in _filtered(y.contiguous(), weight1, bias1):
         to[:, rows] = F.gelu(values)
-    hidden[:, H:] = 0  # the second convolution pads too
-    hidden[:, :, W:] = 0
+    hidden[:, :, W:] = 0  # the second convolution pads too
     out = torch.empty_like(x, memory_format=torch.contiguous_format)
     add, to = _in_tiles(x), _in_tiles(out)
     for rows, values in _filtered(hidden, weight2, bias2):
         torch.add(values, add[:, rows], out=to[:, rows])
-    return out[:, :H, :W]
+    return out[:, :, :W]
 
 
 def _in_tiles(t: Tensor) -> Tensor:
-    """View t, (B, H, W, C) of whole tiles, as (B, H/4, 4, W/4, 4, C)."""
+    """View t, (B, H, W, C) with W a multiple of 4, as (B, H, W/4, 4, C)."""
     B, H, W, C = t.shape
-    return t.view(B, H // _TILE, _TILE, W // _TILE, _TILE, C)
+    return t.view(B, H, W // _TILE, _TILE, C)
 
 
 def _filtered(x: Tensor, weight: Tensor, bias: Tensor | None) -> Iterator[tuple[slice, Tensor]]:
-    """Filter x, (B, H, W, C) of whole tiles, by the weight, (D, C, 3, 3), with zero padding.
+    """Filter x, (B, H, W, C) with W a multiple of 4, by the weight, (D, C, 3, 3), with zero padding.
 
-    Yields some rows of tiles and their values, (B, rows, 4, W/4, 4, D), which hold until the next are asked for.
+    Yields some rows and their values, (B, rows, W/4, 4, D), which hold until the next are asked for.
     """
     B, H, W, C = x.shape
     D, columns = weight.shape[0], W // _TILE
-    together = 2 if H % (2 * _TILE) == 0 else 1  # rows of tiles; calls are few then, and what they hold is small
     of_filter, of_signal, of_product = (matrix.to(x.dtype) for matrix in (_OF_FILTER, _OF_SIGNAL, _OF_PRODUCT))
-    tiles = B * together * columns
     filters = torch.kron(of_filter, of_filter) @ weight.permute(2, 3, 0, 1).reshape(9, -1)
-    multiply = _multiplication(filters.view(_WINDOW**2, D, C), tiles)
+    multiply = _multiplication(filters.view(_WINDOW**2, D, C), B * columns)
 
-    of_rows = x.new_zeros(together * _WINDOW, (together - 1) * _TILE + _WINDOW)
-    for row in range(together):
-        of_rows[row * _WINDOW :, row * _TILE :][:_WINDOW, :_WINDOW] = of_signal
-    strip = x.new_zeros(B, together * _WINDOW, W + 2, C)  # rows transformed, between columns of zeros
+    strip = x.new_zeros(B, _WINDOW, W + 2, C)  # rows transformed, between columns of zeros
     inside = strip.flatten(2)[:, :, C:-C]
-    windows = strip.view(B, together, _WINDOW, W + 2, C).unfold(3, _WINDOW, _TILE)
-    windows = windows.permute(0, 1, 3, 2, 5, 4)  # B rows columns i j C
-    gathered, signal = x.new_empty(windows.shape), x.new_empty(windows.shape)
-    half = x.new_empty(tiles, _TILE, _WINDOW * D)
-    values = x.new_empty(B, together, columns, _TILE, _TILE, D)
+    windows = strip.unfold(2, _WINDOW, _TILE).permute(0, 2, 1, 4, 3)  # B columns i j C
+    gathered = x.new_empty(windows.shape)
+    signal = x.new_empty(windows.shape)
+    half = x.new_empty(B * columns, _TILE, _WINDOW * D)
+    values = x.new_empty(B, columns, _TILE, _TILE, D)
     # Views, made once: with many short steps, making them is work that shows.
-    for_pictures, for_rows = of_rows.expand(B, -1, -1), of_signal.expand(tiles * _WINDOW, -1, -1)
+    for_pictures, for_rows = of_signal.expand(B, -1, -1), of_signal.expand(B * columns * _WINDOW, -1, -1)
     gathered_rows, signal_rows = gathered.view(-1, _WINDOW, C), signal.view(-1, _WINDOW, C)
-    by_rows, by_columns = of_product.expand(tiles, -1, -1), of_product.expand(tiles * _TILE, -1, -1)
-    half_rows, value_rows, in_order = half.view(-1, _WINDOW, D), values.view(-1, _TILE, D), values.transpose(2, 3)
-    for row in range(0, H // _TILE, together):
-        above, below = row * _TILE - 1, (row + together) * _TILE + 1
-        first, last = max(above, 0), min(below, H)
-        torch.bmm(for_pictures[:, :, first - above : last - above], x[:, first:last].flatten(2), out=inside)
+    by_rows, by_columns = of_product.expand(B * columns, -1, -1), of_product.expand(B * columns * _TILE, -1, -1)
+    half_rows, value_rows, tiles = half.view(-1, _WINDOW, D), values.view(-1, _TILE, D), values.transpose(1, 2)
+    for start in range(0, H, _TILE):
+        first, last, stop = max(start - 1, 0), min(start - 1 + _WINDOW, H), min(start + _TILE, H)
+        seen = for_pictures[:, :, first - start + 1 : last - start + 1]
+        torch.bmm(seen, x[:, first:last].flatten(2), out=inside)
         gathered.copy_(windows)
         torch.bmm(for_rows, gathered_rows, out=signal_rows)
-        torch.bmm(by_rows, multiply(signal.view(tiles, _WINDOW**2, C)).view(tiles, _WINDOW, -1), out=half)
+        torch.bmm(by_rows, multiply(signal.view(-1, _WINDOW**2, C)).view(-1, _WINDOW, _WINDOW * D), out=half)
         torch.bmm(by_columns, half_rows, out=value_rows)
         if bias is not None:
             values.add_(bias)
-        yield slice(row, row + together), in_order
+        yield slice(start, stop), tiles[:, : stop - start]
 
 
 def _multiplication(filters: Tensor, tiles: int) -> Callable[[Tensor], Tensor]:
