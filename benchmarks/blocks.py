@@ -90,18 +90,14 @@ def prepared(name: str) -> Callable[[], object]:
 def multiply_accumulates(name: str) -> int:
     """Count those of one call, the fused convolutions of oneDNN included."""
 
-    def fused(x: Any, weight: Any, *_: object, out_val: Any, **__: object) -> int:
+    def fused(x: Any, second: Any, third: Any, *_: object, out_val: Any, **__: object) -> int:
         del x
+        with_operand = third is not None and third.ndim == 4  # the convolution's result is combined with it
+        weight = third if with_operand else second
         return 2 * out_val.numel() * weight[0].numel()
 
-    def fused_with_operand(x: Any, other: Any, weight: Any, *_: object, out_val: Any, **__: object) -> int:
-        del x, other
-        return 2 * out_val.numel() * weight[0].numel()
-
-    for formula in (fused, fused_with_operand):
-        formula._get_raw = True
-    convolve = torch.ops.mkldnn._convolution_pointwise
-    mapping = {convolve.default: fused, convolve.binary: fused_with_operand}
+    fused._get_raw = True
+    mapping = {torch.ops.mkldnn._convolution_pointwise: fused}
     with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=mapping) as counter:
         built(name)(random_input())
     return counter.get_total_flops() // 2
