@@ -12,7 +12,7 @@ from pellucid.checkpoints.system import Restoration, System
 from pellucid.models.fftformer import FFTFORMER_PRESETS, FFTformer, FFTformerConfig
 
 # Memory of a tile, held against benchmarks/cost.py: maps of the first level's width D held at a time, and stripes.
-_LIVE_MAPS, _STRIPES = 15, 112 * 2**20
+_LIVE_MAPS, _STRIPES = 15, 136 * 2**20
 # The deepest level works in patches as large as the network's multiple, and its blocks hand on what they see from patch
 # to patch: one at either end and two to fade over. No layer sums over the whole picture (benchmarks/tiles.py).
 _OVERLAP_PATCHES = 4

@@ -15,7 +15,7 @@ from pellucid.models.grl import GRL, GRL_PRESETS, GRLConfig
 
 # Memory of a tile, held against benchmarks/cost.py: maps of the width C held at a time in the body, one more
 # beside a channel-attention block; values for each pixel of the result in the heads that work at its size; stripes.
-_LIVE_MAPS, _HEAD_VALUES, _STRIPES = 10, 220, 96 * 2**20
+_LIVE_MAPS, _HEAD_VALUES, _STRIPES = 12, 240, 96 * 2**20
 # Windows and stripes must lie as in the whole picture, so tiles share whole cells of both grids: 64 pixels, rounded up.
 # With random weights the tiny network looks 28 pixels around (benchmarks/tiles.py).
 _OVERLAP = 64

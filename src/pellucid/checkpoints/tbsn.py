@@ -15,7 +15,7 @@ from pellucid.models.tbsn import TBSN, TBSN_PRESETS, TBSNConfig
 
 # Memory of a tile, held against benchmarks/cost.py: maps of the first level's width, or of the widest heads of windows,
 # held at a time, and stripes.
-_LIVE_MAPS, _LIVE_WINDOWS, _STRIPES = 30, 22, 48 * 2**20
+_LIVE_MAPS, _LIVE_WINDOWS, _STRIPES = 33, 24, 56 * 2**20
 # With random weights the small network looks 7 pixels around; a joint of 64 pixels differs from the whole picture by as
 # much as any other place, which is due to the channel attention (benchmarks/tiles.py).
 _OVERLAP = 64

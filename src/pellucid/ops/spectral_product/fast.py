@@ -27,12 +27,10 @@ def spectral_product(q: Tensor, k: Tensor) -> Tensor:
 
 
 def _product(Q: Tensor, K: Tensor) -> Tensor:
+    (q_c, q_s), (k_c, k_s) = ([X[:, :, :, part] for part in (COSINES, SINES)] for X in (Q, K))
     out = _product_of_rows(Q, K)
     out[:, :, :, COSINES] -= out[:, :, :, SINES]
-    exchanged = torch.cat([K[:, :, :, SINES], K[:, :, :, COSINES]], dim=3)
-    crossed = _product_of_rows(Q[:, :, :, COSINES.start :], exchanged)
-    cosines, sines = crossed.chunk(2, dim=3)
-    out[:, :, :, SINES] = cosines + sines
+    out[:, :, :, SINES] = _product_of_rows(q_c, k_s).add_(_product_of_rows(q_s, k_c))
     return out
 
 

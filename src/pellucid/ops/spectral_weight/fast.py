@@ -10,8 +10,8 @@ Only the C channels of y are transformed forwards, not the several times as many
 
 from torch import Tensor
 
-from pellucid.ops.patch_spectrum import COSINES, SINES, from_spectrum, spread_weight, to_spectrum
-from pellucid.ops.patches import PATCH, pad_to_patches
+from pellucid.ops.patch_spectrum import COSINES, REAL, SINES, from_spectrum, spread_weight, to_spectrum
+from pellucid.ops.patches import PATCH, multiplied, pad_to_patches
 from pellucid.ops.pixel_product import pixel_product
 from pellucid.ops.precision import without_autocast
 
@@ -35,9 +35,18 @@ def weighted_spectrum(
     t = t.reshape(R, PATCH, K, PATCH, -1)
     if bias is not None:
         t[:, 0, :, 0] += PATCH**2 * bias
-    out = t * direct
-    for rows, other_rows in ((COSINES, SINES), (SINES, COSINES)):
-        for columns, other_columns in ((COSINES, SINES), (SINES, COSINES)):
-            factor = crossed[rows.start - 2 : rows.stop - 2, :, columns.start - 2 : columns.stop - 2]
-            out[:, rows, :, columns].addcmul_(t[:, other_rows, :, other_columns], factor)
+    halves = ((COSINES, SINES), (SINES, COSINES))
+    exchanged = [
+        (rows, columns, t[:, other_rows, :, other_columns] * crossed[_of_pairs(rows), :, _of_pairs(columns)])
+        for rows, other_rows in halves
+        for columns, other_columns in halves
+    ]
+    out = multiplied(t, direct)
+    for rows, columns, part in exchanged:
+        out[:, rows, :, columns] += part
     return out
+
+
+def _of_pairs(part: slice) -> slice:
+    """Where cosines or sines are in a table that leaves out what is real."""
+    return slice(part.start - REAL.stop, part.stop - REAL.stop)
