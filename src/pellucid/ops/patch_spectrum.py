@@ -51,7 +51,7 @@ def to_spectrum(x: Tensor) -> Tensor:
 def from_spectrum(spectrum: Tensor, height: int, width: int, out: Tensor | None = None) -> Tensor:
     """Transform back to (B, H, W, C) of whole patches.
 
-    With `out`, rows of a picture, the result is written there, and no gradient is recorded.
+    With `out`, rows of one picture, (1, H, W, C), the result is written there, and no gradient is recorded.
     """
     C = spectrum.shape[-1]
     columns = _multiplied(_INVERSE, spectrum.reshape(-1, PATCH, C)).view(-1, PATCH, width * C)
@@ -74,6 +74,7 @@ def spread_weight(weight: Tensor) -> tuple[Tensor, Tensor]:
 
             X_cc ← a X_cc + d X_ss,   X_ss ← a X_ss + d X_cc,   X_cs ← a X_cs − d X_sc,   X_sc ← a X_sc − d X_cs
     """
+    weight = weight.to(torch.promote_types(weight.dtype, torch.float32))  # its sums should not be rounded
     k = torch.tensor(_FREQUENCIES, device=weight.device)
     at, opposite = weight[:, k][:, :, k], weight[:, -k % PATCH][:, :, k]
     halves = torch.tensor([1.0] * 3 + [-1.0] * 3, device=weight.device).to(weight)
