@@ -155,7 +155,6 @@ PUBLIC = {
         "channel_attention",
         "folded_matrix",
         "gram_statistics",
-        "joint_gram_statistics",
     ],
     "pellucid.ops.gated_depthwise": ["activated_depthwise", "gated_depthwise", "times_depthwise"],
 }

@@ -18,7 +18,7 @@ from pellucid.layers import (
     PixelUnshuffleDownsample,
     mdta,
 )
-from pellucid.ops.channel_attention import GramStatistics, gram_statistics, joint_gram_statistics
+from pellucid.ops.channel_attention import GramStatistics, gram_statistics
 from tolerances import assert_close
 
 
@@ -56,11 +56,11 @@ def test_mdta_sums_its_statistics_over_several_stripes() -> None:
     layer, y = randomise(MDTA(6, 2).double()), torch.randn(1, 6, 29, 7, dtype=torch.float64)
     parts: list[GramStatistics] = []
 
-    def recorded(qk: Tensor, heads: int, *, overwrite: bool) -> GramStatistics:
-        parts.append(joint_gram_statistics(qk, heads, overwrite=overwrite))
+    def recorded(q: Tensor, k: Tensor, heads: int, *, overwrite: bool) -> GramStatistics:
+        parts.append(gram_statistics(q, k, heads, overwrite=overwrite))
         return parts[-1]
 
-    with torch.no_grad(), many_stripes(), mock.patch.object(mdta, "joint_gram_statistics", recorded):
+    with torch.no_grad(), many_stripes(), mock.patch.object(mdta, "gram_statistics", recorded):
         layer(y)
     with torch.no_grad():
         q, k, _ = layer.depthwise(layer.qkv(y)).permute(0, 2, 3, 1).chunk(3, dim=-1)

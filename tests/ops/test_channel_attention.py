@@ -8,7 +8,6 @@ from pellucid.ops.channel_attention import (
     channel_attention,
     folded_matrix,
     gram_statistics,
-    joint_gram_statistics,
 )
 from tolerances import assert_close
 
@@ -101,14 +100,20 @@ def test_shapes_that_disagree_are_refused(
         channel_attention(torch.ones(q), torch.ones(k), torch.ones(v), torch.ones(heads), torch.ones(projection))
 
 
-@pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("heads", [1, 3])
-def test_queries_and_keys_side_by_side_give_the_same_sums(heads: int, overwrite: bool) -> None:
+def test_sums_in_float32_are_those_of_the_matrix_product(heads: int) -> None:
+    """Without a gradient they come from a convolution's backward pass."""
+    q, k, _ = _qkv(2, 9, 7, 6)
+    rows = slice(2, 8)
+    expected = gram_statistics(q[:, rows], k[:, rows], heads)
+    for actual, sums in zip(gram_statistics(q.float()[:, rows], k.float()[:, rows], heads), expected, strict=True):
+        assert_close(actual, sums.float())
+
+
+def test_squares_take_the_place_of_queries_and_keys_only_on_request() -> None:
     q, k, _ = _qkv(2, 5, 7, 6)
-    qk = torch.cat([q, k], dim=-1)
-    before = qk.clone()
-    for joint, single in zip(
-        joint_gram_statistics(qk, heads, overwrite=overwrite), gram_statistics(q, k, heads), strict=True
-    ):
-        assert_close(joint, single)
-    assert torch.equal(qk, before) != overwrite
+    before, expected = q.clone(), gram_statistics(q, k, 3)
+    assert torch.equal(q, before)
+    for actual, sums in zip(gram_statistics(q, k, 3, overwrite=True), expected, strict=True):
+        assert_close(actual, sums)
+    assert torch.equal(q, before.square())

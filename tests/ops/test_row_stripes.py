@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from checklist import many_stripes
 from pellucid.ops import row_stripes as module
-from pellucid.ops.row_stripes import map_rows, row_stripes, worth_striping
+from pellucid.ops.row_stripes import depthwise_rows, map_rows, row_stripes, worth_striping
 from tolerances import assert_close
 
 _quietly = settings(deadline=None, derandomize=True, database=None, max_examples=100)
@@ -35,10 +35,17 @@ def test_a_stripe_is_as_high_as_its_bound_allows() -> None:
     assert len(stripes) == -(-1000 // limit)
 
 
-def test_rows_of_a_shorter_reach_are_found_within_those_of_a_longer() -> None:
-    rows = list(range(1000))
-    for longer, stripe in zip(row_stripes(1000, 8192, reach=2), row_stripes(1000, 8192, reach=1), strict=True):
-        assert rows[longer.read][stripe.within(longer)] == rows[stripe.read]
+@_quietly
+@given(height=st.integers(1, 40), width=st.integers(1, 5), size=st.sampled_from([1, 3, 5]), dilation=st.integers(1, 2))
+def test_depthwise_rows_are_those_of_the_picture(height: int, width: int, size: int, dilation: int) -> None:
+    torch.manual_seed(height)
+    x, weight = torch.randn(2, 3, height, width, dtype=torch.float64), torch.randn(3, 1, size, size).double()
+    reach = dilation * (size // 2)
+    expected = F.conv2d(x, weight, padding=reach, dilation=dilation, groups=3)
+    with many_stripes():
+        for stripe in row_stripes(height, 100, reach):
+            actual = depthwise_rows(x[:, :, stripe.read], weight, None, stripe, dilation)
+            assert_close(actual, expected[:, :, stripe.rows])
 
 
 def test_no_rows_make_no_stripes() -> None:

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from pellucid.layers.norm import ChannelLayerNorm
 from pellucid.ops.patches import multiplied, pad_to_patches, patch_stripes
 from pellucid.ops.pixel_product import pixel_product
-from pellucid.ops.row_stripes import RowStripe, whole_picture, worth_striping
+from pellucid.ops.row_stripes import RowStripe, depthwise_rows, whole_picture, worth_striping
 from pellucid.ops.spectral_product import spectral_product
 
 
@@ -66,4 +66,4 @@ class FSAS(nn.Module):
             for layer in (self.qkv, self.depthwise)
         )
         t = pixel_product(y[:, stripe.read], expand[0].flatten(1), expand[1]).permute(0, 3, 1, 2)
-        return F.conv2d(t, *depthwise, padding=1, groups=t.shape[1]).permute(0, 2, 3, 1)[:, stripe.wanted]
+        return depthwise_rows(t, *depthwise, stripe).permute(0, 2, 3, 1)

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from pellucid.ops.gated_depthwise import activated_depthwise, gated_depthwise, times_depthwise
 from pellucid.ops.pixel_product import pixel_product
-from pellucid.ops.row_stripes import row_stripes, worth_striping
+from pellucid.ops.row_stripes import RowStripe, row_stripes, worth_striping
 
 _VECTOR = 16  # float32 values in the widest register that processors have
 _MANY_PIXELS = 2**10  # of which the arithmetic outweighs a copy of the weights
@@ -42,8 +42,7 @@ class GDFN(nn.Module):
         kernel = GDFNKernel.of(self, pixels=B * H * W)
         out = torch.empty_like(x, memory_format=torch.channels_last)
         for stripe in row_stripes(H, B * W * kernel.width, reach=1):
-            gated = kernel.gated(x[:, :, stripe.read])[:, stripe.wanted]
-            out[:, :, stripe.rows] = kernel.projected(gated)
+            out[:, :, stripe.rows] = kernel(x[:, :, stripe.read], stripe)
         return out
 
     def _gate(self, x: Tensor) -> Tensor:
@@ -92,17 +91,14 @@ class GDFNKernel(NamedTuple):
         """Channels of the widest intermediate."""
         return self.project.shape[1]
 
-    def gated(self, y: Tensor) -> Tensor:
-        """Compute GELU(t₁) ⊙ t₂, (B, H, W, width), of y, (B, C, H, W)."""
+    def __call__(self, y: Tensor, stripe: RowStripe) -> Tensor:
+        """Compute the layer's output, (B, C, h, W), of the rows y that the stripe reads, one further on either side."""
         y = y.permute(0, 2, 3, 1)
         (w1, w2), (b1, b2) = self.expand, self.expand_bias
         (d1, d2), (e1, e2) = self.depthwise, self.depthwise_bias
-        gate = activated_depthwise(pixel_product(y, w1, b1), d1, e1)
-        return times_depthwise(gate, pixel_product(y, w2, b2), d2, e2)
-
-    def projected(self, gated: Tensor) -> Tensor:
-        """Project to (B, C, H, W)."""
-        return pixel_product(gated, self.project, self.project_bias).permute(0, 3, 1, 2)
+        gate = activated_depthwise(pixel_product(y, w1, b1), d1, e1, padded=not stripe.inside)
+        gated = times_depthwise(gate, pixel_product(y, w2, b2), d2, e2, padded=not stripe.inside)
+        return pixel_product(gated[:, stripe.convolved], self.project, self.project_bias).permute(0, 3, 1, 2)
 
 
 def _halves(convolution: nn.Conv2d) -> tuple[tuple[Tensor, ...], tuple[Tensor | None, ...]]:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pellucid.ops.channel_attention import GramStatistics, apply_matrix, folded_matrix, gram_statistics
-from pellucid.ops.row_stripes import RowStripe, row_stripes, whole_picture, worth_striping
+from pellucid.ops.row_stripes import RowStripe, depthwise_rows, row_stripes, whole_picture, worth_striping
 
 
 class GroupedChannelAttention(nn.Module):
@@ -53,7 +53,7 @@ class GroupedChannelAttention(nn.Module):
         of_lattices = GramStatistics.total(parts)
         statistics = GramStatistics(*(t.view(-1, lattices, *t.shape[1:]).sum(1) for t in of_lattices))
         matrix = folded_matrix(statistics, self.temperature, self.project.weight.flatten(1))
-        v = self._mixed(y, slice(2 * y.shape[1], 3 * y.shape[1]), dilation)
+        v = self._mixed(y, 2, whole_picture(y.shape[2]), dilation)
         B, h, w, C = v.shape
         of_picture = v.reshape(B // lattices, lattices * h, w, C)  # one lattice below another: pixels in any order
         return apply_matrix(matrix, of_picture, self.project.bias).reshape(B, h, w, C).permute(0, 3, 1, 2)
@@ -66,15 +66,14 @@ class GroupedChannelAttention(nn.Module):
         return [whole_picture(H)]
 
     def _statistics(self, y: Tensor, stripe: RowStripe, dilation: int) -> GramStatistics:
-        qk = self._mixed(y[:, :, stripe.read], slice(0, 2 * y.shape[1]), dilation)[:, stripe.wanted]
-        q, k = qk.chunk(2, dim=-1)
+        q, k = (self._mixed(y, third, stripe, dilation) for third in (0, 1))
         return gram_statistics(q, k, self.temperature.numel())
 
-    def _mixed(self, y: Tensor, rows: slice, dilation: int) -> Tensor:
-        """Compute some of the channels of dw3×3(1×1(y)), as (B, H, W, channels)."""
-        qkv_bias = None if self.qkv.bias is None else self.qkv.bias[rows]
-        depthwise_bias = None if self.depthwise.bias is None else self.depthwise.bias[rows]
-        t = F.conv2d(y, self.qkv.weight[rows], qkv_bias)
-        weight = self.depthwise.weight[rows]
-        t = F.conv2d(t, weight, depthwise_bias, padding=dilation, dilation=dilation, groups=t.shape[1])
-        return t.permute(0, 2, 3, 1)
+    def _mixed(self, y: Tensor, third: int, stripe: RowStripe, dilation: int) -> Tensor:
+        """Compute q, k or v of a stripe: a third of the channels of dw3×3(1×1(y)), as (B, H, W, C)."""
+        expand, depthwise = (
+            (layer.weight.chunk(3)[third], None if layer.bias is None else layer.bias.chunk(3)[third])
+            for layer in (self.qkv, self.depthwise)
+        )
+        t = F.conv2d(y[:, :, stripe.read], *expand)
+        return depthwise_rows(t, *depthwise, stripe, dilation).permute(0, 2, 3, 1)

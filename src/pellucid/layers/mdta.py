@@ -4,11 +4,10 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from pellucid.ops.channel_attention import GramStatistics, apply_matrix, folded_matrix, joint_gram_statistics
+from pellucid.ops.channel_attention import GramStatistics, apply_matrix, folded_matrix, gram_statistics
 from pellucid.ops.pixel_product import pixel_product
-from pellucid.ops.row_stripes import RowStripe, row_stripes, worth_striping
+from pellucid.ops.row_stripes import RowStripe, depthwise_rows, row_stripes, whole_picture, worth_striping
 
 
 class MDTA(nn.Module):
@@ -40,32 +39,21 @@ class MDTA(nn.Module):
 
     def forward(self, y: Tensor) -> Tensor:
         if not worth_striping(y, *self.parameters()):
-            qk, v = (self._mixed(y, part) for part in (self._queries_and_keys, self._values))
-            return self._attended(v, self._folded(self._statistics(qk)))
+            whole = whole_picture(y.shape[2])
+            return self.attend(y, whole, self._folded(self._statistics(y, whole)))
         matrix = self.matrix(y)
         out = torch.empty_like(y, memory_format=torch.channels_last)
         for stripe in self._stripes(y):
-            out[:, :, stripe.rows] = self.attend(y[:, :, stripe.read], matrix)[:, :, stripe.wanted]
+            out[:, :, stripe.rows] = self.attend(y, stripe, matrix)
         return out
 
-    def matrix(self, x: Tensor, norm: nn.Module | None = None) -> Tensor:
-        """Return P · softmax(τ · q̂ᵀk̂), (B, C, C), of norm(x), in stripes that hold no gradient.
+    def matrix(self, y: Tensor) -> Tensor:
+        """Return P · softmax(τ · q̂ᵀk̂), (B, C, C), in stripes that hold no gradient."""
+        return self._folded(GramStatistics.total([self._statistics(y, stripe) for stripe in self._stripes(y)]))
 
-        The norm must work on each pixel alone.
-        """
-        parts: list[GramStatistics] = []
-        for stripe in self._stripes(x):
-            y = x[:, :, stripe.read]
-            qk = self._mixed(y if norm is None else norm(y), self._queries_and_keys)
-            parts.append(self._statistics(qk[:, stripe.wanted]))
-        return self._folded(GramStatistics.total(parts))
-
-    def attend(self, y: Tensor, matrix: Tensor) -> Tensor:
-        """Multiply the values of some rows of a picture by its matrix; the first and the last lack a neighbour."""
-        return self._attended(self._mixed(y, self._values), matrix)
-
-    def _attended(self, v: Tensor, matrix: Tensor) -> Tensor:
-        return apply_matrix(matrix, v, self.project.bias).permute(0, 3, 1, 2)
+    def attend(self, y: Tensor, stripe: RowStripe, matrix: Tensor) -> Tensor:
+        """Multiply the values of a stripe, which reaches one row further, by the picture's matrix: (B, C, h, W)."""
+        return apply_matrix(matrix, self._mixed(y, 2, stripe), self.project.bias).permute(0, 3, 1, 2)
 
     def _folded(self, statistics: GramStatistics) -> Tensor:
         return folded_matrix(statistics, self.temperature, self.project.weight.flatten(1))
@@ -74,21 +62,15 @@ class MDTA(nn.Module):
         B, C, H, W = y.shape
         return row_stripes(H, B * W * 2 * C, reach=1)
 
-    def _statistics(self, qk: Tensor) -> GramStatistics:
-        return joint_gram_statistics(qk, self.temperature.numel(), overwrite=not qk.requires_grad)
+    def _statistics(self, y: Tensor, stripe: RowStripe) -> GramStatistics:
+        q, k = (self._mixed(y, third, stripe) for third in (0, 1))
+        return gram_statistics(q, k, self.temperature.numel(), overwrite=not (q.requires_grad or k.requires_grad))
 
-    @property
-    def _queries_and_keys(self) -> slice:
-        return slice(0, 2 * self.project.in_channels)
-
-    @property
-    def _values(self) -> slice:
-        return slice(2 * self.project.in_channels, 3 * self.project.in_channels)
-
-    def _mixed(self, y: Tensor, rows: slice) -> Tensor:
-        """Compute some of the channels of dw3×3(1×1(y)), as (B, H, W, channels)."""
-        qkv_bias = None if self.qkv.bias is None else self.qkv.bias[rows]
-        depthwise_bias = None if self.depthwise.bias is None else self.depthwise.bias[rows]
-        t = pixel_product(y.permute(0, 2, 3, 1), self.qkv.weight[rows].flatten(1), qkv_bias).permute(0, 3, 1, 2)
-        t = F.conv2d(t, self.depthwise.weight[rows], depthwise_bias, padding=1, groups=t.shape[1])
-        return t.permute(0, 2, 3, 1)
+    def _mixed(self, y: Tensor, third: int, stripe: RowStripe) -> Tensor:
+        """Compute q, k or v of a stripe: a third of the channels of dw3×3(1×1(y)), as (B, h, W, C)."""
+        expand, depthwise = (
+            (layer.weight.chunk(3)[third], None if layer.bias is None else layer.bias.chunk(3)[third])
+            for layer in (self.qkv, self.depthwise)
+        )
+        t = pixel_product(y[:, :, stripe.read].permute(0, 2, 3, 1), expand[0].flatten(1), expand[1])
+        return depthwise_rows(t.permute(0, 3, 1, 2), *depthwise, stripe).permute(0, 2, 3, 1)

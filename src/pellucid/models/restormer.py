@@ -23,7 +23,7 @@ from pellucid.layers import (
 )
 from pellucid.layers.gdfn import GDFNKernel
 from pellucid.layers.padding import pad_to_multiple
-from pellucid.ops.row_stripes import row_stripes, worth_striping
+from pellucid.ops.row_stripes import RowStripe, row_stripes, worth_striping
 
 # Bounds that no sensible network reaches, so that a file that lies about its size is refused before it is built.
 _LARGEST_SIZE, _MOST_BLOCKS = 2**14, 512
@@ -116,17 +116,27 @@ class RestormerBlock(nn.Module):
         return self._in_stripes(x)
 
     def _in_stripes(self, x: Tensor) -> Tensor:
-        """Sum over the picture once; all that follows is local, and goes from x to the result stripe by stripe."""
-        B, _, H, W = x.shape
-        matrix = self.attention.matrix(x, self.norm1)
+        """Sum over the picture once; all that follows is local, and goes from x to the result stripe by stripe.
+
+        Rows of x + MDTA(LN(x)) are made once: the last two of a stripe stay above the next, for its convolution. The
+        result takes the place of LN(x), whose rows above a stripe's own are no longer needed.
+        """
+        B, C, H, W = x.shape
+        out = self.norm1(x).to(x.dtype)
+        matrix = self.attention.matrix(out)
         kernel = GDFNKernel.of(self.feedforward, pixels=B * H * W)
-        out = torch.empty_like(x, memory_format=torch.channels_last)
-        outer, inner = (row_stripes(H, B * W * kernel.width, reach=reach) for reach in (2, 1))
-        for longer, stripe in zip(outer, inner, strict=True):
-            rows = x[:, :, longer.read]
-            attended = self.attention.attend(self.norm1(rows), matrix).add_(rows)[:, :, stripe.within(longer)]
-            gated = kernel.gated(self.norm2(attended))[:, stripe.wanted]
-            torch.add(kernel.projected(gated), attended[:, :, stripe.wanted], out=out[:, :, stripe.rows])
+        stripes = list(row_stripes(H, B * W * kernel.width, reach=1))
+        highest = max(stripe.read.stop - stripe.read.start for stripe in stripes)
+        held = torch.empty((B, C, highest, W), dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
+        seen = filled = 0  # rows of the picture that have been made, and rows of `held` in use
+        for stripe in stripes:
+            kept, new = seen - stripe.read.start, slice(seen, stripe.read.stop)
+            held[:, :, :kept] = held[:, :, filled - kept : filled]
+            seen, filled = stripe.read.stop, stripe.read.stop - stripe.read.start
+            attended = self.attention.attend(out, RowStripe.of(new, H, reach=1), matrix)
+            torch.add(attended, x[:, :, new], out=held[:, :, kept:filled])
+            rows = held[:, :, :filled]
+            torch.add(kernel(self.norm2(rows), stripe), rows[:, :, stripe.wanted], out=out[:, :, stripe.rows])
         return out
 
 

@@ -27,7 +27,9 @@ def why_not(*tensors: Tensor | None) -> str | None:
     return None
 
 
-def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str = "none") -> Tensor:
+def convolution(
+    x: Tensor, weight: Tensor, bias: Tensor | None, activation: str = "none", padded: bool = True
+) -> Tensor:
     """Convolve x, (B, C, H, W), by (C_out, C / groups, r, r) with zero padding, and activate.
 
     Args:
@@ -35,15 +37,30 @@ def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str 
         weight: its second extent determines the groups; r is odd.
         bias: (C_out,) or None.
         activation: "none", "gelu" (the exact one), "silu" or "tanh".
+        padded: whether zeros lie above and below x; they do on its left and right.
     """
     name, algorithm = _ACTIVATIONS[activation]
-    return torch.ops.mkldnn._convolution_pointwise(x, weight, bias, *_geometry(x.shape[1], weight), name, [], algorithm)
+    geometry = _geometry(x.shape[1], weight, padded)
+    return torch.ops.mkldnn._convolution_pointwise(x, weight, bias, *geometry, name, [], algorithm)
 
 
-def convolution_times(x: Tensor, weight: Tensor, bias: Tensor | None, factor: Tensor) -> Tensor:
+def convolution_times(x: Tensor, weight: Tensor, bias: Tensor | None, factor: Tensor, padded: bool = True) -> Tensor:
     """Convolve as `convolution` does, and multiply by `factor`, of the result's shape."""
     convolve = torch.ops.mkldnn._convolution_pointwise.binary
-    return convolve(x, factor, weight, bias, *_geometry(x.shape[1], weight), "mul", None, None, [], None)
+    return convolve(x, factor, weight, bias, *_geometry(x.shape[1], weight, padded), "mul", None, None, [], None)
+
+
+def gram(q: Tensor, k: Tensor, heads: int) -> Tensor:
+    """Sum qᵀk over all pixels of q and k, (B, H, W, C) each, between the channels of each head: (h, C/h, C/h).
+
+    It is the gradient by the weight of a 1×1 convolution that is given k and whose result has the gradient q.
+    """
+    as_pictures = (t.permute(0, 3, 1, 2) for t in (q, k))
+    C = q.shape[-1]
+    weight = q.new_empty(C, C // heads, 1, 1)
+    geometry = ((1, 1), (0, 0), (1, 1), False, (0, 0), heads)
+    backward = torch.ops.aten.convolution_backward.default
+    return backward(*as_pictures, weight, None, *geometry, (False, True, False))[1].view(heads, C // heads, -1)
 
 
 def packed(weight: Tensor, shape: tuple[int, int, int, int]) -> Tensor:
@@ -55,7 +72,9 @@ def packed(weight: Tensor, shape: tuple[int, int, int, int]) -> Tensor:
 _ACTIVATIONS = {"none": ("none", ""), "gelu": ("gelu", "none"), "silu": ("swish", ""), "tanh": ("tanh", "")}
 
 
-def _geometry(channels: int, weight: Tensor) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int], int]:
+def _geometry(
+    channels: int, weight: Tensor, padded: bool = True
+) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int], int]:
     """Return padding, stride, dilation and groups, for an input of so many channels."""
     reach = weight.shape[-1] // 2
-    return (reach, reach), (1, 1), (1, 1), channels // weight.shape[1]
+    return (reach if padded else 0, reach), (1, 1), (1, 1), channels // weight.shape[1]

@@ -21,9 +21,7 @@ def patch_stripes(height: int, values_per_row: int, reach: int) -> Iterator[RowS
     """Cut `height` rows, a multiple of 8, as `row_stripes` does, but into stripes of whole patches."""
     step = next(row_stripes(height, values_per_row, reach)).rows.stop // PATCH * PATCH
     for start in range(0, height, step):
-        stop = min(start + step, height)
-        first, last = max(start - reach, 0), min(stop + reach, height)
-        yield RowStripe(slice(first, last), slice(start - first, stop - first), slice(start, stop))
+        yield RowStripe.of(slice(start, min(start + step, height)), height, reach)
 
 
 def multiplied(x: Tensor, factor: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 _STRIPE_VALUES = 3 << 19  # values in the widest intermediate of a stripe: 6 MiB in float32
 
@@ -24,9 +25,21 @@ class RowStripe(NamedTuple):
     wanted: slice
     rows: slice
 
-    def within(self, other: "RowStripe") -> slice:
-        """Where the rows that this stripe reads lie among those that another one reads, of a longer reach."""
-        return slice(self.read.start - other.read.start, self.read.stop - other.read.start)
+    @classmethod
+    def of(cls, rows: slice, height: int, reach: int) -> "RowStripe":
+        """Return the stripe of these of so many rows."""
+        first, last = max(rows.start - reach, 0), min(rows.stop + reach, height)
+        return cls(slice(first, last), slice(rows.start - first, rows.stop - first), rows)
+
+    @property
+    def inside(self) -> bool:
+        """Whether rows beyond it are read above and below, so that a convolution of its reach needs no zeros there."""
+        return self.wanted.start > 0 and self.wanted.stop < self.read.stop - self.read.start
+
+    @property
+    def convolved(self) -> slice:
+        """Where the wanted rows lie in a convolution of those read, with zeros above and below unless `inside`."""
+        return slice(None) if self.inside else self.wanted
 
 
 def row_stripes(height: int, values_per_row: int, reach: int) -> Iterator[RowStripe]:
@@ -34,9 +47,8 @@ def row_stripes(height: int, values_per_row: int, reach: int) -> Iterator[RowStr
     most = max(8, _STRIPE_VALUES // max(values_per_row, 1))
     count = -(-height // most)
     for number in range(count):
-        start, stop = number * height // count, (number + 1) * height // count
-        first, last = max(start - reach, 0), min(stop + reach, height)
-        yield RowStripe(slice(first, last), slice(start - first, stop - first), slice(start, stop))
+        rows = slice(number * height // count, (number + 1) * height // count)
+        yield RowStripe.of(rows, height, reach)
 
 
 def whole_picture(height: int) -> RowStripe:
@@ -49,6 +61,25 @@ def worth_striping(*tensors: Tensor) -> bool:
     """Whether stripes may be used: only where no gradient and no graph is being recorded, and on a CPU."""
     recording = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
     return not (recording or torch.compiler.is_compiling()) and tensors[0].device.type == "cpu"
+
+
+def depthwise_rows(x: Tensor, weight: Tensor, bias: Tensor | None, stripe: RowStripe, dilation: int = 1) -> Tensor:
+    """Convolve each channel of a stripe's rows by its own r × r kernel, with zeros beyond the picture.
+
+    Args:
+        x: the rows that the stripe reads, (B, C, h, W); it reaches as far as the kernel.
+        weight: (C, 1, r, r), r odd.
+        bias: (C,) or None.
+        stripe: which rows those are.
+        dilation: distance of the kernel's taps.
+
+    Returns:
+        The wanted rows, (B, C, h′, W).
+    """
+    reach = dilation * (weight.shape[-1] // 2)
+    padding = (0 if stripe.inside else reach, reach)
+    out = F.conv2d(x, weight, bias, padding=padding, dilation=dilation, groups=x.shape[1])
+    return out[:, :, stripe.convolved]
 
 
 def map_rows(function: Callable[[Tensor], Tensor], x: Tensor, widest: int, reach: int) -> Tensor:

@@ -10,12 +10,11 @@ all three would be strided. Large pictures go through in stripes of rows.
 """
 
 from torch import Tensor
-from torch.nn import functional as F
 
 from pellucid.ops.activated_linear import activated_linear
 from pellucid.ops.onednn import why_not
 from pellucid.ops.pixel_product import pixel_product
-from pellucid.ops.row_stripes import row_stripes
+from pellucid.ops.row_stripes import RowStripe, depthwise_rows, row_stripes, whole_picture
 
 
 def attn_conv(
@@ -36,25 +35,24 @@ def attn_conv(
     scale = (n / heads) ** -0.5
     w2, b2 = scale * w2, scale * b2
 
-    def mixed(part: Tensor, third: int) -> Tensor:
+    def mixed(stripe: RowStripe, third: int) -> Tensor:
         """Compute Q, K or V."""
-        rows = slice(third * n, (third + 1) * n)
-        projected = pixel_product(part, qkv[rows], qkv_bias[rows]).permute(0, 3, 1, 2)
-        local = F.conv2d(projected, depthwise[rows], depthwise_bias[rows], padding=r // 2, groups=n)
-        return local.permute(0, 2, 3, 1)
+        part = slice(third * n, (third + 1) * n)
+        projected = pixel_product(x[:, stripe.read], qkv[part], qkv_bias[part]).permute(0, 3, 1, 2)
+        return depthwise_rows(projected, depthwise[part], depthwise_bias[part], stripe).permute(0, 2, 3, 1)
 
-    def attended(part: Tensor) -> Tensor:
-        P = mixed(part, 0).mul_(mixed(part, 1))
+    def attended(stripe: RowStripe) -> Tensor:
+        P = mixed(stripe, 0).mul_(mixed(stripe, 1))
         S = activated_linear(P, w1, b1, "silu")
         del P
         T = activated_linear(S, w2, b2, "tanh")
         del S
-        return T.mul_(mixed(part, 2))
+        return T.mul_(mixed(stripe, 2))
 
     stripes = [] if why_not(x) else list(row_stripes(H, B * W * n, reach=r // 2))
     if len(stripes) <= 1:
-        return attended(x)
+        return attended(whole_picture(H))
     out = x.new_empty(B, H, W, n)
     for stripe in stripes:
-        out[:, stripe.rows] = attended(x[:, stripe.read])[:, stripe.wanted]
+        out[:, stripe.rows] = attended(stripe)
     return out

@@ -8,7 +8,6 @@ from pellucid.ops.channel_attention.fast import (
     apply_matrix,
     folded_matrix,
     gram_statistics,
-    joint_gram_statistics,
 )
 
 __all__ = [
@@ -17,7 +16,6 @@ __all__ = [
     "channel_attention",
     "folded_matrix",
     "gram_statistics",
-    "joint_gram_statistics",
 ]
 
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pellucid.ops.onednn import gram, why_not
 from pellucid.ops.pixel_product import pixel_product
 
 _EPSILON = 1e-12
@@ -34,23 +35,16 @@ class GramStatistics(NamedTuple):
         return cls(*(torch.stack(sums).sum(0) for sums in zip(*parts, strict=True)))
 
 
-def gram_statistics(q: Tensor, k: Tensor, heads: int) -> GramStatistics:
-    """Sum over the pixels of q and k, each (B, H, W, C), at least in float32."""
+def gram_statistics(q: Tensor, k: Tensor, heads: int, *, overwrite: bool = False) -> GramStatistics:
+    """Sum over the pixels of q and k, each (B, H, W, C), at least in float32.
+
+    With `overwrite` squares may take the place of q and k; no gradient then.
+    """
     dtype = torch.promote_types(q.dtype, torch.float32)
     q, k = q.to(dtype), k.to(dtype)
-    return GramStatistics(_gram(q, k, heads), *(_sum_of_pixels(t.square()).view(t.shape[0], heads, -1) for t in (q, k)))
-
-
-def joint_gram_statistics(qk: Tensor, heads: int, *, overwrite: bool = False) -> GramStatistics:
-    """Sum over the pixels of q and k that lie side by side, (B, H, W, 2C): one pass over memory for both energies.
-
-    With `overwrite` the squares take the place of qk; no gradient then.
-    """
-    qk = qk.to(torch.promote_types(qk.dtype, torch.float32))
-    q, k = qk.chunk(2, dim=-1)
-    gram = _gram(q, k, heads)
-    energies = _sum_of_pixels(qk.square_() if overwrite else qk.square()).view(qk.shape[0], 2, heads, -1)
-    return GramStatistics(gram, *energies.unbind(1))
+    products = _gram(q, k, heads)
+    energies = (_sum_of_pixels(t.square_() if overwrite else t.square()).view(len(t), heads, -1) for t in (q, k))
+    return GramStatistics(products, *energies)
 
 
 def _sum_of_pixels(x: Tensor) -> Tensor:
@@ -60,6 +54,8 @@ def _sum_of_pixels(x: Tensor) -> Tensor:
 
 def _gram(q: Tensor, k: Tensor, heads: int) -> Tensor:
     B, H, _, C = q.shape
+    if why_not(q, k) is None:
+        return torch.stack([gram(q[b : b + 1], k[b : b + 1], heads) for b in range(B)])
     per_head = [slice(start, start + C // heads) for start in range(0, C, C // heads)]
     parts = max(divisor for divisor in range(1, _MOST_PARTS + 1) if H % divisor == 0)
     # Picture by picture, since rows cut out of larger pictures can be viewed as pixels in each, but not across them.

@@ -39,11 +39,14 @@ def gated_depthwise(
     return (reference if fast.why_not(*arguments) else fast).gated_depthwise(*arguments)
 
 
-def activated_depthwise(t: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Compute its first half, GELU(dw3×3(t)), so that t₁ need not be there when t₂ is made; shapes as there."""
-    return (reference if fast.why_not(t, weight, bias) else fast).activated_depthwise(t, weight, bias)
+def activated_depthwise(t: Tensor, weight: Tensor, bias: Tensor | None, *, padded: bool = True) -> Tensor:
+    """Compute its first half, GELU(dw3×3(t)), so that t₁ need not be there when t₂ is made; shapes as there.
+
+    Unless `padded`, no zeros lie above and below t, and the result has two rows less.
+    """
+    return (reference if fast.why_not(t, weight, bias) else fast).activated_depthwise(t, weight, bias, padded)
 
 
-def times_depthwise(a: Tensor, t: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def times_depthwise(a: Tensor, t: Tensor, weight: Tensor, bias: Tensor | None, *, padded: bool = True) -> Tensor:
     """Compute its second half, a ⊙ dw3×3(t)."""
-    return (reference if fast.why_not(a, t, weight, bias) else fast).times_depthwise(a, t, weight, bias)
+    return (reference if fast.why_not(a, t, weight, bias) else fast).times_depthwise(a, t, weight, bias, padded)

@@ -12,15 +12,15 @@ from pellucid.ops.onednn import convolution, convolution_times, why_not
 __all__ = ["activated_depthwise", "gated_depthwise", "times_depthwise", "why_not"]
 
 
-def activated_depthwise(t: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def activated_depthwise(t: Tensor, weight: Tensor, bias: Tensor | None, padded: bool = True) -> Tensor:
     """Same values as the reference."""
-    return convolution(t.permute(0, 3, 1, 2), weight, bias, "gelu").permute(0, 2, 3, 1)
+    return convolution(t.permute(0, 3, 1, 2), weight, bias, "gelu", padded).permute(0, 2, 3, 1)
 
 
-def times_depthwise(a: Tensor, t: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def times_depthwise(a: Tensor, t: Tensor, weight: Tensor, bias: Tensor | None, padded: bool = True) -> Tensor:
     """Same values as the reference."""
     a, t = a.permute(0, 3, 1, 2), t.permute(0, 3, 1, 2)
-    return convolution_times(t, weight, bias, a).permute(0, 2, 3, 1)
+    return convolution_times(t, weight, bias, a, padded).permute(0, 2, 3, 1)
 
 
 def gated_depthwise(

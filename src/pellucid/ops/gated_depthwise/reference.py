@@ -4,14 +4,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def activated_depthwise(t: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def activated_depthwise(t: Tensor, weight: Tensor, bias: Tensor | None, padded: bool = True) -> Tensor:
     """GELU(dw3×3(t)), with the exact GELU, ½ x (1 + erf(x / √2))."""
-    return F.gelu(_depthwise(t, weight, bias))
+    return F.gelu(_depthwise(t, weight, bias, padded))
 
 
-def times_depthwise(a: Tensor, t: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def times_depthwise(a: Tensor, t: Tensor, weight: Tensor, bias: Tensor | None, padded: bool = True) -> Tensor:
     """a ⊙ dw3×3(t)."""
-    return a * _depthwise(t, weight, bias)
+    return a * _depthwise(t, weight, bias, padded)
 
 
 def gated_depthwise(
@@ -21,5 +21,6 @@ def gated_depthwise(
     return times_depthwise(activated_depthwise(t1, weight1, bias1), t2, weight2, bias2)
 
 
-def _depthwise(t: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    return F.conv2d(t.permute(0, 3, 1, 2), weight, bias, padding=1, groups=t.shape[-1]).permute(0, 2, 3, 1)
+def _depthwise(t: Tensor, weight: Tensor, bias: Tensor | None, padded: bool) -> Tensor:
+    padding = (int(padded), 1)
+    return F.conv2d(t.permute(0, 3, 1, 2), weight, bias, padding=padding, groups=t.shape[-1]).permute(0, 2, 3, 1)
