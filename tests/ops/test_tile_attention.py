@@ -3,7 +3,7 @@ from unittest import mock
 import pytest
 import torch
 
-from pellucid.ops.tile_attention import fast, reference, tile_attention
+from pellucid.ops.tile_attention import convolved, fast, reference, tile_attention
 from pellucid.ops.tile_attention.geometry import regions
 from tolerances import assert_close
 
@@ -59,6 +59,38 @@ def test_any_number_of_tiles_in_any_number_of_parts(query_tile, key_tile, query_
     assert_close(tile_attention(*arguments), expected)
     with mock.patch.object(fast, "_BIAS_VALUES", 1):
         assert_close(tile_attention(*arguments), expected)
+
+
+@pytest.mark.parametrize("held", [1, 40, 1 << 20])
+@pytest.mark.parametrize("tiles", [(1, 1), (2, 3)])
+@pytest.mark.parametrize(
+    ("query_tile", "key_tile", "query_shift", "key_shift"),
+    [
+        ((2, 3), (2, 3), (1, 2), (1, 2)),
+        ((5, 2), (10, 4), (2, 0), (4, 0)),  # five rows of queries in two parts
+        ((7, 1), (1, 2), (3, 0), (0, 1)),
+        ((1, 1), (3, 2), (0, 0), (1, 0)),
+    ],
+)
+def test_large_tiles_by_convolution(query_tile, key_tile, query_shift, key_shift, tiles, held) -> None:
+    arguments = _inputs(query_tile, key_tile, tiles, channels=10)
+    single = [t.float() for t in arguments]
+    tiling = (query_tile, key_tile, query_shift, key_shift)
+    expected = reference.tile_attention(*(t.double() for t in single), *tiling).float()
+    with (
+        mock.patch.object(convolved, "_FEWEST_SCORES", 0),
+        mock.patch.object(convolved, "_HELD_SCORES", held),
+        mock.patch.object(convolved, "attention", wraps=convolved.attention) as attention,
+    ):
+        assert_close(tile_attention(*single, *tiling), expected)
+    assert attention.called
+
+
+def test_convolutions_are_left_out_where_they_cannot_run_or_do_not_pay() -> None:
+    arguments = [t.float() for t in _inputs((2, 2), (2, 2), (1, 1))]
+    assert convolved.why_not(*arguments, scores=1 << 18) is None
+    assert "small" in str(convolved.why_not(*arguments, scores=1 << 17))
+    assert "gradient" in str(convolved.why_not(arguments[0].requires_grad_(), *arguments[1:], scores=1 << 18))
 
 
 def test_a_masked_key_still_wins_at_the_highest_temperature() -> None:

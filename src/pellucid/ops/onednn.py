@@ -50,6 +50,12 @@ def convolution_times(x: Tensor, weight: Tensor, bias: Tensor | None, factor: Te
     return convolve(x, factor, weight, bias, *_geometry(x.shape[1], weight, padded), "mul", None, None, [], None)
 
 
+def add_convolution(total: Tensor, x: Tensor, weight: Tensor) -> None:
+    """Add the convolution of x to `total`, of its shape, whose channels must lie together in memory."""
+    add = torch.ops.mkldnn._convolution_pointwise_.binary
+    add(total, x, weight, None, *_geometry(x.shape[1], weight), "add", 1.0, None, [], None)
+
+
 def gram(q: Tensor, k: Tensor, heads: int) -> Tensor:
     """Sum qᵀk over all pixels of q and k, (B, H, W, C) each, between the channels of each head: (h, C/h, C/h).
 

@@ -1,4 +1,4 @@
-"""Cosine attention in tiles through fused attention, without rolled copies, score matrices or whole masks.
+"""Cosine attention in tiles through fused attention, without rolled copies, whole score matrices or masks.
 
     softmax(e^min(τ, ln 100) q̂k̂ᵀ + β + M) v = fused(q e^min(τ, ln 100) / max(‖q‖, ε), k̂, v; β + M)
 
@@ -11,9 +11,12 @@
 3. The order of keys is free. With the last first, j̄ = K − 1 − j, β is a window that slides over the table, β[i, j] =
    table[i + j̄], laid out for a few rows of queries at a time. Keys are taken column by column, so that their rows are
    its runs.
+
+Where no gradient is recorded, large tiles are attended to by convolutions instead, see `convolved`.
 """
 
 import math
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -21,6 +24,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pellucid.ops.row_stripes import worth_striping
+from pellucid.ops.tile_attention import convolved
 from pellucid.ops.tile_attention.geometry import Pair, Region, regions
 
 _EPSILON = 1e-12
@@ -54,24 +58,37 @@ def tile_attention(
             ends = _ends(query_region, query_tile, query_shift, dtype, q.device).flatten(0, 1)
             queries = _with_channels(queries, _MASKED * ends)
             ends = _ends(key_region, key_tile, key_shift, dtype, q.device).transpose(0, 1).flatten(0, 1).flip(0)
-            keys, values = _with_channels(keys, 1 - ends), F.pad(values, (0, ends.shape[-1]))
+            keys = _with_channels(keys, 1 - ends)
         tiles.append((queries, keys, values))
 
-    step = query_tile[0]
-    if worth_striping(q, k, v, temperature, table):
-        step = max(1, _BIAS_VALUES // (h * query_tile[1] * math.prod(key_tile)))
-    attended: list[list[Tensor]] = [[] for _ in tiles]
-    for start in range(0, query_tile[0], step):
-        rows = range(start, min(start + step, query_tile[0]))
-        bias = _bias(table.to(dtype), rows, key_tile)
-        at = slice(rows.start * query_tile[1], rows.stop * query_tile[1])
-        for parts, (queries, keys, values) in zip(attended, tiles, strict=True):
-            parts.append(F.scaled_dot_product_attention(queries[:, :, at], keys, values, bias[None], scale=1.0))
+    bias = _bias(table.to(dtype), key_tile)
+    if convolved.why_not(q, k, v, temperature, table, scores=math.prod(query_tile) * math.prod(key_tile)):
+        step = query_tile[0]
+        if worth_striping(q, k, v, temperature, table):
+            step = max(1, _BIAS_VALUES // (h * query_tile[1] * math.prod(key_tile)))
+        attended = _fused(tiles, bias, step)
+    else:
+        attended = [convolved.attention(*of_region, bias) for of_region in tiles]
     out = q.new_empty(q.shape)
-    for region, parts in zip(of_queries, attended, strict=True):
-        joined = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
-        region.put(out, _cut(joined[..., : q.shape[-1] // h], region, query_tile))
+    for region, of_region in zip(of_queries, attended, strict=True):
+        region.put(out, _cut(of_region, region, query_tile))
     return out
+
+
+def _fused(tiles: Sequence[tuple[Tensor, Tensor, Tensor]], bias: Tensor, step: int) -> list[Tensor]:
+    """Attend with torch's fused attention, with β laid out for `step` rows of queries at a time."""
+    parts: list[list[Tensor]] = [[] for _ in tiles]
+    _, rows, columns, *_ = bias.shape
+    for start in range(0, rows, step):
+        laid_out = bias[:, start : start + step].flatten(3, 4).flatten(1, 2)[None]
+        at = slice(start * columns, (start + step) * columns)
+        for of_region, (queries, keys, values) in zip(parts, tiles, strict=True):
+            d, e = keys.shape[-1], values.shape[-1]
+            padded = F.pad(values, (0, d - e)) if d > e else values
+            of_region.append(
+                F.scaled_dot_product_attention(queries[:, :, at], keys, padded, laid_out, scale=1.0)[..., :e]
+            )
+    return [of_region[0] if len(of_region) == 1 else torch.cat(of_region, dim=2) for of_region in parts]
 
 
 def _tiles(x: Tensor, tile: Pair, heads: int) -> Tensor:
@@ -120,8 +137,7 @@ def _with_channels(x: Tensor, more: Tensor) -> Tensor:
     return torch.cat([x, more.expand(*x.shape[:3], -1)], dim=-1)
 
 
-def _bias(table: Tensor, rows: range, key_tile: Pair) -> Tensor:
-    """Lay out β for some rows of the query tile and the keys backwards, (h, n₀ n₁, m₁ m₀)."""
-    by_row = table.unfold(1, key_tile[0], 1)[:, rows.start : rows.stop].contiguous()  # h n₀ columns m₀
-    slid: Tensor = by_row.unfold(2, key_tile[1], 1).transpose(3, 4)  # h n₀ n₁ m₁ m₀
-    return slid.flatten(3, 4).flatten(1, 2)
+def _bias(table: Tensor, key_tile: Pair) -> Tensor:
+    """Return β for the keys backwards, (h, n₀, n₁, m₁, m₀), as a view of little memory that repeats itself."""
+    by_row = table.unfold(1, key_tile[0], 1).contiguous()  # h n₀ columns m₀
+    return by_row.unfold(2, key_tile[1], 1).transpose(3, 4)
