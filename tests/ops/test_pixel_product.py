@@ -3,7 +3,7 @@ import torch
 from torch.nn import functional as F
 
 from pellucid.ops.onednn import why_not
-from pellucid.ops.pixel_product import pixel_product
+from pellucid.ops.pixel_product import PixelMap, pixel_product
 from tolerances import assert_close
 
 
@@ -21,6 +21,17 @@ def test_is_a_linear_map_of_each_pixel(dtype: torch.dtype, biased: bool, shape: 
     for mode in (torch.no_grad, torch.enable_grad):
         with mode():
             assert_close(pixel_product(x, weight, bias), F.linear(x, weight, bias))
+
+
+def test_a_map_is_the_same_for_pictures_of_any_size() -> None:
+    weight, bias = torch.randn(6, 5), torch.randn(6)
+    pixel_map = PixelMap(weight, bias)
+    for size in [(1, 1), (7, 3), (33, 64), (32, 64), (7, 3)]:
+        x = torch.randn(2, *size, 5)
+        assert_close(pixel_map(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1), F.linear(x, weight, bias))
+        recorded = x.clone().requires_grad_()
+        pixel_map(recorded.permute(0, 3, 1, 2)).sum().backward()
+        assert_close(recorded.grad, weight.sum(0).expand_as(x))
 
 
 def test_rows_and_channels_of_a_larger_picture_are_taken_as_they_lie() -> None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from pellucid.ops.gated_depthwise import gated_depthwise
 from pellucid.ops.patch_spectrum import from_spectrum, spread_weight, to_spectrum
 from pellucid.ops.patches import pad_to_patches, patch_stripes
-from pellucid.ops.pixel_product import pixel_product
+from pellucid.ops.pixel_product import PixelMap
 from pellucid.ops.precision import without_autocast
 from pellucid.ops.row_stripes import worth_striping
 from pellucid.ops.spectral_weight import weighted_spectrum
@@ -62,6 +62,7 @@ class DFFN(nn.Module):
         m = self.project.in_channels
         stripes = [stripe.rows for stripe in patch_stripes(H, m * W, reach=0)]
         buffers = [y.new_empty(1, 2 + stripes[0].stop, W, m) for _ in range(2)]
+        project = PixelMap(self.project.weight.flatten(1), self.project.bias)
         for rows in stripes:
             above, height = min(rows.start, 2), rows.stop - rows.start
             for buffer in buffers:
@@ -69,8 +70,8 @@ class DFFN(nn.Module):
             _weighted(y[:, rows], halves, [buffer[:, 2 : 2 + height] for buffer in buffers])
             gated = self._gated([buffer[:, 2 - above : 2 + height] for buffer in buffers])
             first, done, ready = rows.start - above, max(rows.start - 1, 0), rows.stop - (rows.stop < H)
-            gated = gated[:, done - first : ready - first]
-            out[:, done:ready] = pixel_product(gated, self.project.weight.flatten(1), self.project.bias)
+            gated = gated[:, done - first : ready - first].permute(0, 3, 1, 2)
+            out[:, done:ready] = project(gated).permute(0, 2, 3, 1)
 
     def _gated(self, halves: Sequence[Tensor]) -> Tensor:
         bias = (None, None) if self.depthwise.bias is None else self.depthwise.bias.chunk(2)

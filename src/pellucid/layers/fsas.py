@@ -1,13 +1,16 @@
 """Frequency-domain self-attention solver."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pellucid.layers.norm import ChannelLayerNorm
+from pellucid.ops.local_projection import LocalProjection, thirds
 from pellucid.ops.patches import multiplied, pad_to_patches, patch_stripes
-from pellucid.ops.pixel_product import pixel_product
-from pellucid.ops.row_stripes import RowStripe, depthwise_rows, whole_picture, worth_striping
+from pellucid.ops.pixel_product import PixelMap
+from pellucid.ops.row_stripes import RowStripe, whole_picture, worth_striping
 from pellucid.ops.spectral_product import spectral_product
 
 
@@ -37,33 +40,22 @@ class FSAS(nn.Module):
 
     def forward(self, y: Tensor) -> Tensor:
         H, W = y.shape[-2:]
-        y_BHWC = pad_to_patches(y.permute(0, 2, 3, 1).contiguous())
+        y = pad_to_patches(y.permute(0, 2, 3, 1).contiguous()).permute(0, 3, 1, 2)
+        projections = thirds(self.qkv.weight, self.qkv.bias, self.depthwise.weight, self.depthwise.bias)
         if not worth_striping(y, *self.parameters()):
-            attended = self._attended(y_BHWC, whole_picture(y_BHWC.shape[1]))
-            return self.project(attended.permute(0, 3, 1, 2))[..., :H, :W]
-        out = torch.empty_like(y_BHWC)
-        for b in range(y.shape[0]):
-            self._in_stripes(y_BHWC[b : b + 1], out[b : b + 1])
-        return out.permute(0, 3, 1, 2)[..., :H, :W]
+            attended = self._attended(y, whole_picture(y.shape[2]), projections)
+            return self.project(attended)[..., :H, :W]
+        project = PixelMap(self.project.weight.flatten(1), self.project.bias)
+        out = torch.empty_like(y)
+        for b in range(len(y)):
+            for stripe in patch_stripes(y.shape[2], 3 * y.shape[1] * y.shape[3], reach=1):
+                out[b : b + 1, :, stripe.rows] = project(self._attended(y[b : b + 1], stripe, projections))
+        return out[..., :H, :W]
 
-    def _in_stripes(self, y: Tensor, out: Tensor) -> None:
-        _, H, W, C = y.shape
-        for stripe in patch_stripes(H, 3 * C * W, reach=1):
-            attended = self._attended(y, stripe)
-            out[:, stripe.rows] = pixel_product(attended, self.project.weight.flatten(1), self.project.bias)
-
-    def _attended(self, y: Tensor, stripe: RowStripe) -> Tensor:
-        """Compute v ⊙ LN(F⁻¹(F(q) ⊙ F(k))), (B, h, W, 2C), for a stripe of whole patches."""
-        q, k = (self._mixed(y, third, stripe) for third in (0, 1))
+    def _attended(self, y: Tensor, stripe: RowStripe, projections: Sequence[LocalProjection]) -> Tensor:
+        """Compute v ⊙ LN(F⁻¹(F(q) ⊙ F(k))), (B, 2C, h, W), for a stripe of whole patches of y, (B, C, H, W)."""
+        query, key, value = projections
         gamma, beta = self.norm.weight, self.norm.bias
-        normalised = F.layer_norm(spectral_product(q, k), gamma.shape, gamma, beta, self.norm.epsilon)
-        return multiplied(normalised, self._mixed(y, 2, stripe))
-
-    def _mixed(self, y: Tensor, third: int, stripe: RowStripe) -> Tensor:
-        """Compute q, k or v: a third of the channels of dw3×3(1×1(y)), contiguous in memory."""
-        expand, depthwise = (
-            (layer.weight.chunk(3)[third], None if layer.bias is None else layer.bias.chunk(3)[third])
-            for layer in (self.qkv, self.depthwise)
-        )
-        t = pixel_product(y[:, stripe.read], expand[0].flatten(1), expand[1]).permute(0, 3, 1, 2)
-        return depthwise_rows(t, *depthwise, stripe).permute(0, 2, 3, 1)
+        product = spectral_product(query(y, stripe), key(y, stripe))
+        normalised = F.layer_norm(product, gamma.shape, gamma, beta, self.norm.epsilon)
+        return multiplied(normalised, value(y, stripe)).permute(0, 3, 1, 2)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pellucid.ops.gated_depthwise import activated_depthwise, gated_depthwise, times_depthwise
-from pellucid.ops.pixel_product import pixel_product
+from pellucid.ops.pixel_product import PixelMap
 from pellucid.ops.row_stripes import RowStripe, row_stripes, worth_striping
 
 _VECTOR = 16  # float32 values in the widest register that processors have
@@ -59,12 +59,11 @@ class GDFNKernel(NamedTuple):
     registers: rows of pixels are then aligned, which the products and convolutions repay.
     """
 
-    expand: tuple[Tensor, ...]
-    expand_bias: tuple[Tensor | None, ...]
+    width: int  # channels of the widest intermediate
+    expand: tuple[PixelMap, ...]
     depthwise: tuple[Tensor, ...]
     depthwise_bias: tuple[Tensor | None, ...]
-    project: Tensor
-    project_bias: Tensor | None
+    project: PixelMap
 
     @classmethod
     def of(cls, layer: GDFN, *, pixels: int) -> "GDFNKernel":
@@ -77,28 +76,22 @@ class GDFNKernel(NamedTuple):
         def bias_halves(convolution: nn.Conv2d) -> tuple[Tensor | None, ...]:
             return (None, None) if convolution.bias is None else halves(convolution.bias)
 
+        expand = zip(halves(layer.expand.weight.flatten(1)), bias_halves(layer.expand), strict=True)
         return cls(
-            halves(layer.expand.weight.flatten(1)),
-            bias_halves(layer.expand),
+            hidden + extra,
+            tuple(PixelMap(*half) for half in expand),
             halves(layer.depthwise.weight),
             bias_halves(layer.depthwise),
-            F.pad(layer.project.weight.flatten(1), (0, extra)),
-            layer.project.bias,
+            PixelMap(F.pad(layer.project.weight.flatten(1), (0, extra)), layer.project.bias),
         )
-
-    @property
-    def width(self) -> int:
-        """Channels of the widest intermediate."""
-        return self.project.shape[1]
 
     def __call__(self, y: Tensor, stripe: RowStripe) -> Tensor:
         """Compute the layer's output, (B, C, h, W), of the rows y that the stripe reads, one further on either side."""
-        y = y.permute(0, 2, 3, 1)
-        (w1, w2), (b1, b2) = self.expand, self.expand_bias
-        (d1, d2), (e1, e2) = self.depthwise, self.depthwise_bias
-        gate = activated_depthwise(pixel_product(y, w1, b1), d1, e1, padded=not stripe.inside)
-        gated = times_depthwise(gate, pixel_product(y, w2, b2), d2, e2, padded=not stripe.inside)
-        return pixel_product(gated[:, stripe.convolved], self.project, self.project_bias).permute(0, 3, 1, 2)
+        first, second = self.expand
+        (w1, w2), (b1, b2), padded = self.depthwise, self.depthwise_bias, not stripe.inside
+        gate = activated_depthwise(first(y).permute(0, 2, 3, 1), w1, b1, padded=padded)
+        gated = times_depthwise(gate, second(y).permute(0, 2, 3, 1), w2, b2, padded=padded)
+        return self.project(gated[:, stripe.convolved].permute(0, 3, 1, 2))
 
 
 def _halves(convolution: nn.Conv2d) -> tuple[tuple[Tensor, ...], tuple[Tensor | None, ...]]:

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from pellucid.ops.channel_attention import GramStatistics, apply_matrix, folded_matrix, gram_statistics
-from pellucid.ops.row_stripes import RowStripe, depthwise_rows, row_stripes, whole_picture, worth_striping
+from pellucid.ops.local_projection import thirds
+from pellucid.ops.row_stripes import RowStripe, row_stripes, whole_picture, worth_striping
 
 
 class GroupedChannelAttention(nn.Module):
@@ -49,11 +49,17 @@ class GroupedChannelAttention(nn.Module):
     def _attend(self, y: Tensor, lattices: int) -> Tensor:
         """Attend in pictures that are given as so many lattices each: 1, the picture itself, or 4."""
         dilation = 1 if lattices == 4 else 2
-        parts = [self._statistics(y, stripe, dilation) for stripe in self._stripes(y, dilation)]
-        of_lattices = GramStatistics.total(parts)
-        statistics = GramStatistics(*(t.view(-1, lattices, *t.shape[1:]).sum(1) for t in of_lattices))
-        matrix = folded_matrix(statistics, self.temperature, self.project.weight.flatten(1))
-        v = self._mixed(y, 2, whole_picture(y.shape[2]), dilation)
+        weights = (self.qkv.weight, self.qkv.bias, self.depthwise.weight, self.depthwise.bias)
+        query, key, value = thirds(*weights, dilation=dilation)
+
+        def statistics(stripe: RowStripe) -> GramStatistics:
+            q, k = query(y, stripe), key(y, stripe)
+            return gram_statistics(q, k, self.temperature.numel(), overwrite=not (q.requires_grad or k.requires_grad))
+
+        of_lattices = GramStatistics.total([statistics(stripe) for stripe in self._stripes(y, dilation)])
+        of_pictures = GramStatistics(*(t.view(-1, lattices, *t.shape[1:]).sum(1) for t in of_lattices))
+        matrix = folded_matrix(of_pictures, self.temperature, self.project.weight.flatten(1))
+        v = value(y, whole_picture(y.shape[2]))
         B, h, w, C = v.shape
         of_picture = v.reshape(B // lattices, lattices * h, w, C)  # one lattice below another: pixels in any order
         return apply_matrix(matrix, of_picture, self.project.bias).reshape(B, h, w, C).permute(0, 3, 1, 2)
@@ -64,16 +70,3 @@ class GroupedChannelAttention(nn.Module):
         if worth_striping(y, self.temperature):
             return row_stripes(H, B * W * 2 * C, reach=dilation)
         return [whole_picture(H)]
-
-    def _statistics(self, y: Tensor, stripe: RowStripe, dilation: int) -> GramStatistics:
-        q, k = (self._mixed(y, third, stripe, dilation) for third in (0, 1))
-        return gram_statistics(q, k, self.temperature.numel())
-
-    def _mixed(self, y: Tensor, third: int, stripe: RowStripe, dilation: int) -> Tensor:
-        """Compute q, k or v of a stripe: a third of the channels of dw3×3(1×1(y)), as (B, H, W, C)."""
-        expand, depthwise = (
-            (layer.weight.chunk(3)[third], None if layer.bias is None else layer.bias.chunk(3)[third])
-            for layer in (self.qkv, self.depthwise)
-        )
-        t = F.conv2d(y[:, :, stripe.read], *expand)
-        return depthwise_rows(t, *depthwise, stripe, dilation).permute(0, 2, 3, 1)

@@ -1,13 +1,13 @@
 """Multi-Dconv head transposed attention."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
 
 from pellucid.ops.channel_attention import GramStatistics, apply_matrix, folded_matrix, gram_statistics
-from pellucid.ops.pixel_product import pixel_product
-from pellucid.ops.row_stripes import RowStripe, depthwise_rows, row_stripes, whole_picture, worth_striping
+from pellucid.ops.local_projection import thirds
+from pellucid.ops.row_stripes import RowStripe, row_stripes, whole_picture, worth_striping
 
 
 class MDTA(nn.Module):
@@ -38,39 +38,39 @@ class MDTA(nn.Module):
         self.project = nn.Conv2d(channels, channels, 1, bias=bias)
 
     def forward(self, y: Tensor) -> Tensor:
+        kernel = MDTAKernel(self)
         if not worth_striping(y, *self.parameters()):
             whole = whole_picture(y.shape[2])
-            return self.attend(y, whole, self._folded(self._statistics(y, whole)))
-        matrix = self.matrix(y)
+            return kernel.attended(y, whole, kernel.matrix(y, [whole]))
+        matrix = kernel.matrix(y)
         out = torch.empty_like(y, memory_format=torch.channels_last)
-        for stripe in self._stripes(y):
-            out[:, :, stripe.rows] = self.attend(y, stripe, matrix)
+        for stripe in _stripes(y):
+            out[:, :, stripe.rows] = kernel.attended(y, stripe, matrix)
         return out
 
-    def matrix(self, y: Tensor) -> Tensor:
-        """Return P · softmax(τ · q̂ᵀk̂), (B, C, C), in stripes that hold no gradient."""
-        return self._folded(GramStatistics.total([self._statistics(y, stripe) for stripe in self._stripes(y)]))
 
-    def attend(self, y: Tensor, stripe: RowStripe, matrix: Tensor) -> Tensor:
+class MDTAKernel:
+    """A layer's weights, arranged for going through a picture, (B, C, H, W), in stripes."""
+
+    def __init__(self, layer: MDTA) -> None:
+        qkv, depthwise = layer.qkv, layer.depthwise
+        self._query, self._key, self._value = thirds(qkv.weight, qkv.bias, depthwise.weight, depthwise.bias)
+        self._temperature, self._project = layer.temperature, layer.project
+
+    def matrix(self, y: Tensor, stripes: Iterable[RowStripe] | None = None) -> Tensor:
+        """Return P · softmax(τ · q̂ᵀk̂), (B, C, C), summed over stripes; by default some that hold no gradient."""
+        parts = [self._statistics(y, stripe) for stripe in stripes or _stripes(y)]
+        return folded_matrix(GramStatistics.total(parts), self._temperature, self._project.weight.flatten(1))
+
+    def attended(self, y: Tensor, stripe: RowStripe, matrix: Tensor) -> Tensor:
         """Multiply the values of a stripe, which reaches one row further, by the picture's matrix: (B, C, h, W)."""
-        return apply_matrix(matrix, self._mixed(y, 2, stripe), self.project.bias).permute(0, 3, 1, 2)
-
-    def _folded(self, statistics: GramStatistics) -> Tensor:
-        return folded_matrix(statistics, self.temperature, self.project.weight.flatten(1))
-
-    def _stripes(self, y: Tensor) -> Iterator[RowStripe]:
-        B, C, H, W = y.shape
-        return row_stripes(H, B * W * 2 * C, reach=1)
+        return apply_matrix(matrix, self._value(y, stripe), self._project.bias).permute(0, 3, 1, 2)
 
     def _statistics(self, y: Tensor, stripe: RowStripe) -> GramStatistics:
-        q, k = (self._mixed(y, third, stripe) for third in (0, 1))
-        return gram_statistics(q, k, self.temperature.numel(), overwrite=not (q.requires_grad or k.requires_grad))
+        q, k = self._query(y, stripe), self._key(y, stripe)
+        return gram_statistics(q, k, self._temperature.numel(), overwrite=not (q.requires_grad or k.requires_grad))
 
-    def _mixed(self, y: Tensor, third: int, stripe: RowStripe) -> Tensor:
-        """Compute q, k or v of a stripe: a third of the channels of dw3×3(1×1(y)), as (B, h, W, C)."""
-        expand, depthwise = (
-            (layer.weight.chunk(3)[third], None if layer.bias is None else layer.bias.chunk(3)[third])
-            for layer in (self.qkv, self.depthwise)
-        )
-        t = pixel_product(y[:, :, stripe.read].permute(0, 2, 3, 1), expand[0].flatten(1), expand[1])
-        return depthwise_rows(t.permute(0, 3, 1, 2), *depthwise, stripe).permute(0, 2, 3, 1)
+
+def _stripes(y: Tensor) -> Iterator[RowStripe]:
+    B, C, H, W = y.shape
+    return row_stripes(H, B * W * 2 * C, reach=1)

@@ -22,6 +22,7 @@ from pellucid.layers import (
     PixelUnshuffleDownsample,
 )
 from pellucid.layers.gdfn import GDFNKernel
+from pellucid.layers.mdta import MDTAKernel
 from pellucid.layers.padding import pad_to_multiple
 from pellucid.ops.row_stripes import RowStripe, row_stripes, worth_striping
 
@@ -122,10 +123,10 @@ class RestormerBlock(nn.Module):
         result takes the place of LN(x), whose rows above a stripe's own are no longer needed.
         """
         B, C, H, W = x.shape
+        attention, feedforward = MDTAKernel(self.attention), GDFNKernel.of(self.feedforward, pixels=B * H * W)
         out = self.norm1(x).to(x.dtype)
-        matrix = self.attention.matrix(out)
-        kernel = GDFNKernel.of(self.feedforward, pixels=B * H * W)
-        stripes = list(row_stripes(H, B * W * kernel.width, reach=1))
+        matrix = attention.matrix(out)
+        stripes = list(row_stripes(H, B * W * feedforward.width, reach=1))
         highest = max(stripe.read.stop - stripe.read.start for stripe in stripes)
         held = torch.empty((B, C, highest, W), dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
         seen = filled = 0  # rows of the picture that have been made, and rows of `held` in use
@@ -133,10 +134,10 @@ class RestormerBlock(nn.Module):
             kept, new = seen - stripe.read.start, slice(seen, stripe.read.stop)
             held[:, :, :kept] = held[:, :, filled - kept : filled]
             seen, filled = stripe.read.stop, stripe.read.stop - stripe.read.start
-            attended = self.attention.attend(out, RowStripe.of(new, H, reach=1), matrix)
+            attended = attention.attended(out, RowStripe.of(new, H, reach=1), matrix)
             torch.add(attended, x[:, :, new], out=held[:, :, kept:filled])
             rows = held[:, :, :filled]
-            torch.add(kernel(self.norm2(rows), stripe), rows[:, :, stripe.wanted], out=out[:, :, stripe.rows])
+            torch.add(feedforward(self.norm2(rows), stripe), rows[:, :, stripe.wanted], out=out[:, :, stripe.rows])
         return out
 
 

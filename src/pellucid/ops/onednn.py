@@ -5,6 +5,8 @@ memory. It is asked directly, since torch gives 1×1 convolutions on one thread,
 library that leaves the widest registers of some processors unused. These operators record no gradient.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -69,7 +71,7 @@ def gram(q: Tensor, k: Tensor, heads: int) -> Tensor:
     return backward(*as_pictures, weight, None, *geometry, (False, True, False))[1].view(heads, C // heads, -1)
 
 
-def packed(weight: Tensor, shape: tuple[int, int, int, int]) -> Tensor:
+def packed(weight: Tensor, shape: Sequence[int]) -> Tensor:
     """Arrange a weight as `convolution` wants it for an input of this shape, once for many calls."""
     return torch.ops.mkldnn._reorder_convolution_weight(weight, *_geometry(shape[1], weight), list(shape))
 

@@ -12,9 +12,9 @@ all three would be strided. Large pictures go through in stripes of rows.
 from torch import Tensor
 
 from pellucid.ops.activated_linear import activated_linear
+from pellucid.ops.local_projection import thirds
 from pellucid.ops.onednn import why_not
-from pellucid.ops.pixel_product import pixel_product
-from pellucid.ops.row_stripes import RowStripe, depthwise_rows, row_stripes, whole_picture
+from pellucid.ops.row_stripes import RowStripe, row_stripes, whole_picture
 
 
 def attn_conv(
@@ -35,19 +35,16 @@ def attn_conv(
     scale = (n / heads) ** -0.5
     w2, b2 = scale * w2, scale * b2
 
-    def mixed(stripe: RowStripe, third: int) -> Tensor:
-        """Compute Q, K or V."""
-        part = slice(third * n, (third + 1) * n)
-        projected = pixel_product(x[:, stripe.read], qkv[part], qkv_bias[part]).permute(0, 3, 1, 2)
-        return depthwise_rows(projected, depthwise[part], depthwise_bias[part], stripe).permute(0, 2, 3, 1)
+    x_BCHW = x.permute(0, 3, 1, 2)
+    query, key, value = thirds(qkv, qkv_bias, depthwise, depthwise_bias)
 
     def attended(stripe: RowStripe) -> Tensor:
-        P = mixed(stripe, 0).mul_(mixed(stripe, 1))
+        P = query(x_BCHW, stripe).mul_(key(x_BCHW, stripe))
         S = activated_linear(P, w1, b1, "silu")
         del P
         T = activated_linear(S, w2, b2, "tanh")
         del S
-        return T.mul_(mixed(stripe, 2))
+        return T.mul_(value(x_BCHW, stripe))
 
     stripes = [] if why_not(x) else list(row_stripes(H, B * W * n, reach=r // 2))
     if len(stripes) <= 1:
