@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from pellucid.cli.process import keep_freed_memory
+from pellucid.cli.process import ask_for_whole_blocks, keep_freed_memory
 from plain import PAPERS
 from plain.cases import Case, plain_equations
 from timing import extra_peak_bytes, time_in_turn
@@ -105,6 +105,7 @@ def plot(results: dict[str, Any], path: Path) -> None:
 def main(kind: str, rounds: int, names: Sequence[str]) -> int:
     """Print, save and return 1 where parity is red. `names` choose cases; without any, all are measured."""
     keep_freed_memory()
+    ask_for_whole_blocks()  # in the processes that measure memory, of both alike, or it differs by half from run to run
     results: dict[str, Any] = {}
     for paper, module in PAPERS.items():
         for case in getattr(module, kind):

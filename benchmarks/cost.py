@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from pellucid.checkpoints import SYSTEMS, Restoration
-from pellucid.cli.process import keep_freed_memory
+from pellucid.cli.process import ask_for_whole_blocks, keep_freed_memory
 from timing import extra_peak_bytes
 
 RESULTS = Path(__file__).parent / "results" / "cost.json"
@@ -112,6 +112,7 @@ def main() -> None:
     parser.add_argument("--presets", nargs="+", help="only presets of these names")
     parser.add_argument("--dtype", nargs="+", default=["float32"], choices=["float32", "bfloat16", "float16"])
     options = parser.parse_args()
+    ask_for_whole_blocks()  # as the command does, see there
     results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for case in cases(options.systems):
         if options.presets and case.preset not in options.presets:

@@ -126,7 +126,7 @@ class RestormerBlock(nn.Module):
         attention, feedforward = MDTAKernel(self.attention), GDFNKernel.of(self.feedforward, pixels=B * H * W)
         out = self.norm1(x).to(x.dtype)
         matrix = attention.matrix(out)
-        stripes = list(row_stripes(H, B * W * feedforward.width, reach=1))
+        stripes = list(row_stripes(H, B * W * 2 * C, reach=1))
         highest = max(stripe.read.stop - stripe.read.start for stripe in stripes)
         held = torch.empty((B, C, highest, W), dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
         seen = filled = 0  # rows of the picture that have been made, and rows of `held` in use
