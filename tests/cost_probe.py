@@ -35,6 +35,7 @@ CASES = {
     "grl": ("grl", GRLConfig(**_GRL)),
     "grl-local": ("grl", GRLConfig(**_GRL, local=True)),
     "grl-enlarging": ("grl", GRLConfig(**_GRL, scale=2, upsampler="pixelshuffle")),
+    "grl-repeating": ("grl", GRLConfig(**_GRL, scale=4, upsampler="nearest+conv")),
 }
 
 

@@ -1,11 +1,13 @@
 import dataclasses
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
 from torch.nn import functional as F
 
-from checklist import randomise
+from checklist import many_stripes, randomise
+from pellucid.models import grl
 from pellucid.models.grl import GRL, GRL_PRESETS, GRLConfig, GRLLayer
 from tolerances import assert_close
 
@@ -127,6 +129,17 @@ def test_any_size_is_restored(upsampler: str, scale: int, in_channels: int, out_
             restored = network(torch.rand(2, in_channels, H, W))
         assert restored.shape == (2, out_channels, scale * H, scale * W)
         assert bool(torch.isfinite(restored).all())
+
+
+@pytest.mark.parametrize(("upsampler", "scale"), [("pixelshuffle", 3), ("pixelshuffle", 4), ("nearest+conv", 4)])
+def test_a_head_gives_the_same_in_stripes(upsampler: str, scale: int) -> None:
+    head = randomise(_tiny(upsampler=upsampler, scale=scale).head)
+    y = torch.randn(2, 8, 29, 5)
+    expected = head(y)
+    with torch.no_grad(), many_stripes():
+        assert_close(head(y), expected)
+        with mock.patch.object(grl, "_HEAD_REACH", 1):
+            assert not torch.allclose(head(y), expected)
 
 
 @pytest.mark.parametrize("size", [(9, 11), (9, 3), (3, 9), (8, 16), (5, 5)])

@@ -99,6 +99,17 @@ def test_the_memory_format_is_kept() -> None:
             assert map_rows(torch.sin, x, widest=3, reach=0).is_contiguous(memory_format=memory_format)
 
 
+def test_a_function_that_enlarges_is_the_same_in_stripes() -> None:
+    x, weight = torch.randn(2, 3, 29, 5, dtype=torch.float64), torch.randn(8, 3, 3, 3).double()
+
+    def enlarged(t: torch.Tensor) -> torch.Tensor:
+        return F.pixel_shuffle(F.conv2d(t, weight, padding=1), 2)
+
+    with many_stripes():
+        actual = map_rows(enlarged, x, widest=8, reach=1, scale=2)
+    assert_close(actual, enlarged(x))
+
+
 def test_stripes_are_used_only_where_nothing_is_recorded() -> None:
     x, weight = torch.ones(1), torch.ones(1, requires_grad=True)
     assert worth_striping(x)

@@ -14,8 +14,8 @@ from pellucid.checkpoints.system import Restoration, System, UnstatedError, roun
 from pellucid.models.grl import GRL, GRL_PRESETS, GRLConfig
 
 # Memory of a tile, held against benchmarks/cost.py: maps of the width C held at a time in the body, one more
-# beside a channel-attention block; values for each pixel of the result in the heads that work at its size; stripes.
-_LIVE_MAPS, _HEAD_VALUES, _STRIPES = 12, 240, 96 * 2**20
+# beside a channel-attention block; stripes, in the body and in heads that work at the size of the result.
+_LIVE_MAPS, _STRIPES, _HEAD_STRIPES = 12, 96 * 2**20, 192 * 2**20
 # Windows and stripes must lie as in the whole picture, so tiles share whole cells of both grids: 64 pixels, rounded up.
 # With random weights the tiny network looks 28 pixels around (benchmarks/tiles.py).
 _OVERLAP = 64
@@ -186,14 +186,12 @@ def dismiss(name: str) -> str | None:
 def _restoration(config: GRLConfig) -> Restoration | None:
     if config.in_channels != config.out_channels:
         return None
-    body = (_LIVE_MAPS + config.local) * config.width
-    wide = config.upsampler in ("pixelshuffle", "nearest+conv")
-    head = 4 * config.width + _HEAD_VALUES * config.scale**2 if wide else 0
+    maps = (_LIVE_MAPS + config.local) * config.width
     pictures = 3 * config.in_channels + config.out_channels * config.scale**2
-    held = 4 * (max(body, head) + pictures)
+    stripes = _HEAD_STRIPES if config.upsampler in ("pixelshuffle", "nearest+conv") else _STRIPES
     overlap = round_up(_OVERLAP, config.multiple)
     channels, multiple = config.in_channels, config.multiple
-    return Restoration(channels, multiple, overlap, held, _STRIPES, scale=config.scale)
+    return Restoration(channels, multiple, overlap, 4 * (maps + pictures), stripes, scale=config.scale)
 
 
 def _input_rule(config: GRLConfig) -> str:

@@ -17,13 +17,16 @@ from pellucid.layers import ChannelAttentionBlock, ChannelLayerNorm, MixedAttent
 from pellucid.layers.tile_padding import pad_to_tiles
 from pellucid.ops.activated_linear import activated_linear
 from pellucid.ops.pixel_product import pixel_product
-from pellucid.ops.row_stripes import row_stripes, worth_striping
+from pellucid.ops.row_stripes import map_rows, row_stripes, worth_striping
 
 # Bounds that no sensible network reaches, so that a file that lies about its size is refused before it is built.
 _LARGEST_SIZE, _MOST_LAYERS, _LARGEST_MULTIPLE = 2**14, 512, 2**12
 
 _MEAN = (0.4488, 0.4371, 0.4040)  # of the training pictures' red, green and blue
 _HEAD_WIDTH = 64
+# Rows that a head depends on around a row, and values for each pixel by which its stripes are planned: up to eight
+# times fewer than it holds, since low stripes would convolve many rows twice.
+_HEAD_REACH, _HEAD_VALUES = 3, 128
 _LARGEST_DROP = 0.1
 
 
@@ -231,17 +234,36 @@ class GRLStage(nn.Module):
         return self.convolution(self.layers(x)) + x
 
 
-class PixelShuffleHead(nn.Module):
+class EnlargingHead(nn.Module):
+    """A chain of convolutions that works at the size of the result, in stripes where no gradient is recorded.
+
+    Takes (B, C, H, W) and returns (B, out_channels, scale · H, scale · W).
+    """
+
+    scale: int
+
+    def forward(self, y: Tensor) -> Tensor:
+        if not worth_striping(y, *self.parameters()):
+            return self.enlarge(y)
+        return map_rows(self.enlarge, y, _HEAD_VALUES, reach=_HEAD_REACH, scale=self.scale)
+
+    def enlarge(self, y: Tensor) -> Tensor:
+        """What the stripes go through."""
+        raise NotImplementedError
+
+
+class PixelShuffleHead(EnlargingHead):
     """Convolve and pixel-shuffle, once for each factor of 2, or once for a factor of 3."""
 
     def __init__(self, channels: int, out_channels: int, scale: int) -> None:
         super().__init__()
+        self.scale = scale
         self.factors = [3] if scale == 3 else [2] * (scale.bit_length() - 1)
         self.reduce = _convolution(channels, _HEAD_WIDTH)
         self.expand = nn.ModuleList(_convolution(_HEAD_WIDTH, _HEAD_WIDTH * factor**2) for factor in self.factors)
         self.output = _convolution(_HEAD_WIDTH, out_channels)
 
-    def forward(self, y: Tensor) -> Tensor:
+    def enlarge(self, y: Tensor) -> Tensor:
         y = F.leaky_relu(self.reduce(y), 0.01)
         for factor, expand in zip(self.factors, self.expand, strict=True):
             y = F.pixel_shuffle(expand(y), factor)
@@ -260,8 +282,10 @@ class DirectPixelShuffleHead(nn.Module):
         return F.pixel_shuffle(self.expand[0](y), self.scale)
 
 
-class NearestHead(nn.Module):
+class NearestHead(EnlargingHead):
     """Repeat pixels and convolve, twice, then refine."""
+
+    scale = 4
 
     def __init__(self, channels: int, out_channels: int) -> None:
         super().__init__()
@@ -271,7 +295,7 @@ class NearestHead(nn.Module):
         self.refine = _convolution(_HEAD_WIDTH, _HEAD_WIDTH)
         self.output = _convolution(_HEAD_WIDTH, out_channels)
 
-    def forward(self, y: Tensor) -> Tensor:
+    def enlarge(self, y: Tensor) -> Tensor:
         y = F.leaky_relu(self.reduce(y), 0.01)
         for up in (self.up1, self.up2):
             y = F.leaky_relu(up(F.interpolate(y, scale_factor=2, mode="nearest")), 0.2)

@@ -82,20 +82,29 @@ def depthwise_rows(x: Tensor, weight: Tensor, bias: Tensor | None, stripe: RowSt
     return out[:, :, stripe.convolved]
 
 
-def map_rows(function: Callable[[Tensor], Tensor], x: Tensor, widest: int, reach: int) -> Tensor:
+def map_rows(function: Callable[[Tensor], Tensor], x: Tensor, widest: int, reach: int, scale: int = 1) -> Tensor:
     """Apply a local function to x, (B, C, H, W), stripe by stripe.
 
     Args:
-        function: maps (B, C, h, W) to (B, C, h, W) for any h.
-        x: the picture; its memory format is kept.
-        widest: channels of the widest intermediate inside the function.
-        reach: rows above and below that a row of the result depends on.
+        function: maps (B, C, h, W) to (B, C′, s h, s W) for any h.
+        x: the picture; the function's memory format is kept.
+        widest: values of the widest intermediate inside the function for each pixel of x.
+        reach: rows of x above and below that what comes of a row depends on.
+        scale: s.
     """
     B, _, H, W = x.shape
     stripes = list(row_stripes(H, B * W * widest, reach))
-    if len(stripes) == 1:
+    if len(stripes) <= 1:
         return function(x)
-    out = torch.empty_like(x)
+    out: Tensor | None = None
     for stripe in stripes:
-        out[:, :, stripe.rows] = function(x[:, :, stripe.read])[:, :, stripe.wanted]
+        part = function(x[:, :, stripe.read])
+        if out is None:
+            last = part.is_contiguous(memory_format=torch.channels_last)
+            memory_format = torch.channels_last if last else torch.contiguous_format
+            shape = (B, part.shape[1], scale * H, scale * W)
+            out = torch.empty(shape, dtype=part.dtype, device=part.device, memory_format=memory_format)
+        rows, wanted = (slice(scale * rows.start, scale * rows.stop) for rows in (stripe.rows, stripe.wanted))
+        out[:, :, rows] = part[:, :, wanted]
+    assert out is not None  # there are stripes
     return out
