@@ -149,4 +149,4 @@ LAYERS = (
         small_side=64,
     ),
 )
-NETWORKS = (Case(name="GRL", make=lambda: create("grl", preset="small-sr4"), shape=(1, 3, 128, 64)),)
+NETWORKS = (Case(name="GRL", make=lambda: create("grl", preset="small-sr4"), shape=(1, 3, 256, 256)),)

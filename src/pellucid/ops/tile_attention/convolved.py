@@ -29,13 +29,13 @@ def attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
     """Compute softmax(q kᵀ + β) v in each tile; no gradient.
 
     Args:
-        q: (T, h, n₀ n₁, d).
+        q: (T, n₀ n₁, h, d).
         k: (T, h, M, d).
         v: (T, h, M, e).
         bias: β, (h, n₀, n₁, …, …) with M values for each query; may be a view that repeats itself.
 
     Returns:
-        (T, h, n₀ n₁, e)
+        (T, n₀ n₁, h, e)
     """
     _, h, M, e = v.shape
     rows, columns = bias.shape[1:3]
@@ -45,7 +45,7 @@ def attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
     out = q.new_empty(q.shape[0], rows, columns, h * e)
     room = q.new_empty(max(heights), columns, h, *bias.shape[3:])
     for tile, attended in enumerate(out):
-        queries = q[tile].transpose(0, 1).reshape(1, rows, columns, -1)
+        queries = q[tile].reshape(1, rows, columns, -1)
         of_keys, of_values = k[tile].reshape(h * M, -1, 1, 1), v[tile].mT.reshape(h * e, M, 1, 1)
         kernels = {height: _arranged(of_keys, of_values, height, columns) for height in heights}
         for part in parts:
@@ -57,7 +57,7 @@ def attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
             by_head = scores.view(height, columns, h, M)
             torch.softmax(by_head, dim=-1, out=by_head)  # a row's maximum first, then value by value
             attended[part] = onednn.convolution(scores.permute(0, 3, 1, 2), values, None)[0].permute(1, 2, 0)
-    return out.view(*q.shape[:1], rows * columns, h, e).transpose(1, 2)
+    return out.view(len(q), rows * columns, h, e)
 
 
 def _arranged(keys: Tensor, values: Tensor, height: int, columns: int) -> tuple[Tensor, Tensor]:

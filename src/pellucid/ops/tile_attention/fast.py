@@ -45,7 +45,7 @@ def tile_attention(
 ) -> Tensor:
     """Same values and gradients as the reference; at least in float32, since temperatures reach 100."""
     h, dtype = temperature.numel(), torch.promote_types(q.dtype, torch.float32)
-    scale = temperature.to(dtype).clamp(max=math.log(100)).exp().view(h, 1, 1)
+    scale = temperature.to(dtype).clamp(max=math.log(100)).exp().view(h, 1)
     split = (query_shift[0] + key_shift[0] > 0, query_shift[1] + key_shift[1] > 0)
     of_queries = list(regions((q.shape[1], q.shape[2]), query_tile, query_shift, split=split))
     of_keys = list(regions((k.shape[1], k.shape[2]), key_tile, key_shift, split=split))
@@ -56,7 +56,7 @@ def tile_attention(
         values = _backwards(key_region.take(v).to(dtype), key_tile, h)
         if query_region.last_row or query_region.last_column:
             ends = _ends(query_region, query_tile, query_shift, dtype, q.device).flatten(0, 1)
-            queries = _with_channels(queries, _MASKED * ends)
+            queries = _with_channels(queries, _MASKED * ends.unsqueeze(1))
             ends = _ends(key_region, key_tile, key_shift, dtype, q.device).transpose(0, 1).flatten(0, 1).flip(0)
             keys = _with_channels(keys, 1 - ends)
         tiles.append((queries, keys, values))
@@ -85,15 +85,16 @@ def _fused(tiles: Sequence[tuple[Tensor, Tensor, Tensor]], bias: Tensor, step: i
         for of_region, (queries, keys, values) in zip(parts, tiles, strict=True):
             d, e = keys.shape[-1], values.shape[-1]
             padded = F.pad(values, (0, d - e)) if d > e else values
-            of_region.append(
-                F.scaled_dot_product_attention(queries[:, :, at], keys, padded, laid_out, scale=1.0)[..., :e]
-            )
-    return [of_region[0] if len(of_region) == 1 else torch.cat(of_region, dim=2) for of_region in parts]
+            few = queries[:, at].transpose(1, 2)
+            part = F.scaled_dot_product_attention(few, keys, padded, laid_out, scale=1.0)
+            of_region.append(part[..., :e].transpose(1, 2))
+    return [of_region[0] if len(of_region) == 1 else torch.cat(of_region, dim=1) for of_region in parts]
 
 
 def _tiles(x: Tensor, tile: Pair, heads: int) -> Tensor:
-    """(B, H, W, C) → (B T, h, N, d), with the positions of a tile row by row."""
-    return _apart(x, tile, heads).permute(0, 1, 3, 5, 2, 4, 6).reshape(-1, heads, math.prod(tile), x.shape[-1] // heads)
+    """(B, H, W, C) → (B T, N, h, d), with the positions of a tile row by row."""
+    by_tile = _apart(x, tile, heads).transpose(2, 3)
+    return by_tile.reshape(-1, math.prod(tile), heads, x.shape[-1] // heads)
 
 
 def _backwards(x: Tensor, tile: Pair, heads: int) -> Tensor:
@@ -110,10 +111,9 @@ def _apart(x: Tensor, tile: Pair, heads: int) -> Tensor:
 
 
 def _cut(tiles: Tensor, region: Region, tile: Pair) -> Tensor:
-    """(B T, h, N, d) → (B, rows of tiles, n₀, columns of tiles, n₁, h, d)."""
+    """(B T, N, h, d) → (B, rows of tiles, n₀, columns of tiles, n₁, h, d)."""
     (H, W), (n0, n1) = region.size, tile
-    _, h, _, d = tiles.shape
-    return tiles.view(-1, H // n0, W // n1, h, n0, n1, d).permute(0, 1, 4, 2, 5, 3, 6)
+    return tiles.view(-1, H // n0, W // n1, n0, n1, *tiles.shape[2:]).transpose(2, 3)
 
 
 def _scaled(x: Tensor, scale: Tensor | float) -> Tensor:
@@ -133,8 +133,8 @@ def _ends(region: Region, tile: Pair, shift: Pair, dtype: torch.dtype, device: t
 
 
 def _with_channels(x: Tensor, more: Tensor) -> Tensor:
-    """Append to each position of x, (T, h, N, d), its row of `more`, (N, c)."""
-    return torch.cat([x, more.expand(*x.shape[:3], -1)], dim=-1)
+    """Append `more`, which lacks the axes before its own, or has one of length 1, to the channels of x."""
+    return torch.cat([x, more.expand(*x.shape[:-1], -1)], dim=-1)
 
 
 def _bias(table: Tensor, key_tile: Pair) -> Tensor:
