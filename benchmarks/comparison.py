@@ -2,9 +2,11 @@
 
 import functools
 import json
+import multiprocessing
 import platform
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -44,16 +46,21 @@ def _run_plainly(paper: str, module: torch.nn.Module, x: torch.Tensor) -> torch.
 def prepared_by_name(paper: str, kind: str, name: str, fast: bool) -> Callable[[], object]:
     """Build one case in a fresh process, ready to be called."""
     keep_freed_memory()
-    case = next(case for case in getattr(PAPERS[paper], kind) if case.name == name)
-    return prepared(paper, case, fast)
+    return prepared(paper, _case(paper, kind, name), fast)
 
 
-def compare(paper: str, kind: str, case: Case, rounds: int) -> dict[str, float]:
-    """Measure one case.
+def _case(paper: str, kind: str, name: str) -> Case:
+    return next(case for case in getattr(PAPERS[paper], kind) if case.name == name)
+
+
+def compare(paper: str, kind: str, name: str, rounds: int) -> dict[str, float]:
+    """Measure one case, in a process of its own, where nothing that another one left is in the way.
 
     Raises:
         ArithmeticError: ours differs from the plain equations.
     """
+    keep_freed_memory()
+    case = _case(paper, kind, name)
     calls = {"plain": prepared(paper, case, fast=False), "ours": prepared(paper, case, fast=True)}
     expected, actual = calls["plain"](), calls["ours"]()
     error = float((actual - expected).abs().max() / expected.abs().max())
@@ -61,13 +68,13 @@ def compare(paper: str, kind: str, case: Case, rounds: int) -> dict[str, float]:
         raise ArithmeticError(f"{case.name} differs from the plain equations by {error:.1e}; nothing is reported")
     seconds = time_in_turn(calls, rounds)
     memory = {
-        name: extra_peak_bytes(functools.partial(prepared_by_name, paper, kind, case.name, name == "ours"))
-        for name in calls
+        which: extra_peak_bytes(functools.partial(prepared_by_name, paper, kind, name, which == "ours"))
+        for which in calls
     }
     return {
         "relative_error": error,
-        **{f"{name}_ms": 1e3 * value for name, value in seconds.items()},
-        **{f"{name}_mib": value / 2**20 for name, value in memory.items()},
+        **{f"{which}_ms": 1e3 * value for which, value in seconds.items()},
+        **{f"{which}_mib": value / 2**20 for which, value in memory.items()},
         "speedup": seconds["plain"] / seconds["ours"],
         "memory_share": memory["ours"] / memory["plain"],
     }
@@ -104,15 +111,16 @@ def plot(results: dict[str, Any], path: Path) -> None:
 
 def main(kind: str, rounds: int, names: Sequence[str]) -> int:
     """Print, save and return 1 where parity is red. `names` choose cases; without any, all are measured."""
-    keep_freed_memory()
-    ask_for_whole_blocks()  # in the processes that measure memory, of both alike, or it differs by half from run to run
+    ask_for_whole_blocks()  # of both alike, or memory differs by half from run to run
+    context = multiprocessing.get_context("spawn")
     results: dict[str, Any] = {}
     for paper, module in PAPERS.items():
         for case in getattr(module, kind):
             if names and case.name not in names:
                 continue
             try:
-                row = compare(paper, kind, case, rounds)
+                with ProcessPoolExecutor(1, context) as process:
+                    row = process.submit(compare, paper, kind, case.name, rounds).result()
             except ArithmeticError as error:
                 print(error, file=sys.stderr)
                 return 1
