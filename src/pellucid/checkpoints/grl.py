@@ -14,8 +14,8 @@ from pellucid.checkpoints.system import Restoration, System, UnstatedError, roun
 from pellucid.models.grl import GRL, GRL_PRESETS, GRLConfig
 
 # Memory of a tile, held against benchmarks/cost.py: maps of the width C held at a time in the body, one more
-# beside a channel-attention block; stripes, in the body and in heads that work at the size of the result.
-_LIVE_MAPS, _STRIPES, _HEAD_STRIPES = 12, 96 * 2**20, 192 * 2**20
+# beside a channel-attention block; stripes, and those of heads that work at the size of the result, times scale².
+_LIVE_MAPS, _STRIPES, _HEAD_STRIPES = 12, 96 * 2**20, 10 * 2**20
 # Windows and stripes must lie as in the whole picture, so tiles share whole cells of both grids: 64 pixels, rounded up.
 # With random weights the tiny network looks 28 pixels around (benchmarks/tiles.py).
 _OVERLAP = 64
@@ -188,7 +188,8 @@ def _restoration(config: GRLConfig) -> Restoration | None:
         return None
     maps = (_LIVE_MAPS + config.local) * config.width
     pictures = 3 * config.in_channels + config.out_channels * config.scale**2
-    stripes = _HEAD_STRIPES if config.upsampler in ("pixelshuffle", "nearest+conv") else _STRIPES
+    wide = config.upsampler in ("pixelshuffle", "nearest+conv")
+    stripes = _STRIPES + wide * _HEAD_STRIPES * config.scale**2
     overlap = round_up(_OVERLAP, config.multiple)
     channels, multiple = config.in_channels, config.multiple
     return Restoration(channels, multiple, overlap, 4 * (maps + pictures), stripes, scale=config.scale)
