@@ -20,7 +20,12 @@ def pixel_product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tens
 
 
 class PixelMap:
-    """The same for many pictures of few sizes, with the matrix arranged once for each."""
+    """`pixel_product` for many pictures of few sizes, with the matrix arranged for each size once.
+
+    Args:
+        weight: (C_out, C).
+        bias: (C_out,) or None.
+    """
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
         self._kernel, self._bias = weight[:, :, None, None], bias

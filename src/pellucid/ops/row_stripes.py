@@ -27,7 +27,7 @@ class RowStripe(NamedTuple):
 
     @classmethod
     def of(cls, rows: slice, height: int, reach: int) -> "RowStripe":
-        """Return the stripe of these of so many rows."""
+        """Return the stripe of some rows of a picture that is `height` rows high."""
         first, last = max(rows.start - reach, 0), min(rows.stop + reach, height)
         return cls(slice(first, last), slice(rows.start - first, rows.stop - first), rows)
 
